@@ -1,0 +1,63 @@
+/** Who may import whom; the table in CONTRIBUTING.md says it in words. */
+const zones = {
+  core: [],
+  config: ['core'],
+  telemetry: ['core'],
+  db: ['core', 'telemetry'],
+  outbox: ['core', 'db', 'telemetry'],
+  'queue-facade': ['core', 'config', 'outbox'],
+  jobs: ['core', 'config', 'db', 'telemetry'],
+  inbox: ['core', 'config', 'db', 'telemetry'],
+  reconcile: ['core', 'config', 'db', 'outbox', 'telemetry'],
+  app: ['core', 'config', 'telemetry', 'db', 'outbox', 'queue-facade', 'adapters', 'dispatcher', 'jobs', 'inbox', 'reconcile', 'admin'],
+  cli: ['app', 'config', 'core'],
+}
+const forbidden = Object.entries(zones).map(([zone, allowed]) => ({
+  name: `${zone}-imports`,
+  comment: `src/${zone} may import only: ${allowed.join(', ') || 'nothing'}`,
+  severity: 'error',
+  from: { path: `^src/${zone}/` },
+  to: { path: '^src/[^/]+/', pathNot: [zone, ...allowed].map((z) => `^src/${z}/`) },
+}))
+
+/** @type {import('dependency-cruiser').IConfiguration} */
+module.exports = {
+  forbidden: [
+    ...forbidden,
+    {
+      name: 'adapters-imports',
+      comment: 'an adapter knows core, config, telemetry and the contract; the job queue also jobs; never another adapter',
+      severity: 'error',
+      from: { path: '^src/adapters/([^/]+)/' },
+      to: {
+        path: '^src/[^/]+/',
+        pathNot: ['^src/core/', '^src/config/', '^src/telemetry/', '^src/adapters/$1/', '^src/adapters/[^/]+\\.ts$', '^src/jobs/'],
+      },
+    },
+    {
+      name: 'only-job-queue-imports-jobs',
+      severity: 'error',
+      from: { path: '^src/adapters/', pathNot: '^src/adapters/job-queue/' },
+      to: { path: '^src/jobs/' },
+    },
+    {
+      name: 'dispatcher-imports',
+      comment: 'the dispatcher sees the contract and the registry of adapters, never one of them',
+      severity: 'error',
+      from: { path: '^src/dispatcher/' },
+      to: {
+        path: '^src/[^/]+/',
+        pathNot: ['^src/dispatcher/', '^src/core/', '^src/outbox/', '^src/telemetry/', '^src/db/', '^src/adapters/(contract|registry)\\.ts$'],
+      },
+    },
+    { name: 'src-never-test', severity: 'error', from: { path: '^src/' }, to: { path: '^(test|scripts|bench|examples)/' } },
+    { name: 'no-circular', severity: 'error', from: { path: '^src/' }, to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } } },
+    { name: 'not-to-dev-dep', severity: 'error', from: { path: '^src/' }, to: { dependencyTypes: ['npm-dev'], pathNot: 'node_modules/(amqplib|kafkajs|@types)' } },
+  ],
+  options: {
+    doNotFollow: { path: 'node_modules' },
+    tsPreCompilationDeps: true,
+    tsConfig: { fileName: 'tsconfig.json' },
+    enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['import', 'types', 'node', 'default'] },
+  },
+}

@@ -1,0 +1,83 @@
+/**
+ * Every error Waybill throws on purpose is a `WaybillError` with a stable code. Classify by `code` (or by class within
+ * one copy of the package), never by message text.
+ */
+export const errorCodes = [
+  'WAYBILL_CONFIG_INVALID',
+  'WAYBILL_CONFIG_NOT_FOUND',
+  'WAYBILL_CONFIG_STALE',
+  'WAYBILL_PEER_MISSING',
+  'WAYBILL_PUBLISH_INVALID',
+  'WAYBILL_PAYLOAD_INVALID',
+  'WAYBILL_PAYLOAD_TOO_LARGE',
+  'WAYBILL_TX_REQUIRED',
+  'WAYBILL_TX_INVALID',
+  'WAYBILL_UNKNOWN_TOPIC',
+  'WAYBILL_DURATION_INVALID',
+  'WAYBILL_PATTERN_INVALID',
+  'WAYBILL_SCHEMA_MISSING',
+  'WAYBILL_SCHEMA_NEWER',
+  'WAYBILL_MIGRATION_CHANGED',
+  'WAYBILL_MIGRATION_FAILED',
+  'WAYBILL_DATABASE_UNREACHABLE',
+  'WAYBILL_DATABASE_IN_RECOVERY',
+  'WAYBILL_STALE_HOLDER',
+  'WAYBILL_STALE_INCARNATION',
+  'WAYBILL_SEQUENCE_BEHIND',
+  'WAYBILL_ADAPTER_CLOSED',
+  'WAYBILL_UNKNOWN_ADAPTER',
+  'WAYBILL_NOT_FOUND',
+  'WAYBILL_USAGE',
+  'WAYBILL_JOB_FAILED',
+] as const
+
+export type ErrorCode = (typeof errorCodes)[number]
+
+const brand: unique symbol = Symbol.for('waybill.error')
+
+/** The base class: `code` is stable over releases, `cause` keeps what was caught. */
+export class WaybillError extends Error {
+  readonly code: ErrorCode
+  readonly [brand] = true
+
+  constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.name = new.target.name
+    this.code = code
+  }
+
+  /** True for an error of any copy of this package that is loaded, where `instanceof` is not. */
+  static isInstance(error: unknown): error is WaybillError {
+    return typeof error === 'object' && error !== null && brand in error
+  }
+}
+
+/** One thing that is wrong with some input: where, and what to do. */
+export interface Problem {
+  /** Path of the field, dotted: `destinations.crm.url`, `payload.amount`. */
+  readonly path: string
+  readonly message: string
+}
+
+/** Input that was refused. Nothing was written. `problems` lists everything that is wrong, not only the first. */
+export class InputError extends WaybillError {
+  readonly problems: readonly Problem[]
+
+  constructor(code: ErrorCode, summary: string, problems: readonly Problem[], options?: ErrorOptions) {
+    const lines = problems.map((p) => (p.path ? `  ${p.path}: ${p.message}` : `  ${p.message}`))
+    super(code, [summary, ...lines].join('\n'), options)
+    this.problems = problems
+  }
+}
+
+/** The text of whatever was thrown. */
+export function messageOf(error: unknown): string {
+  if (error instanceof Error) return error.message || error.name
+  return String(error)
+}
+
+/** `code` of a Node, pg or Waybill error, where it has one. */
+export function codeOf(error: unknown): string | undefined {
+  if (typeof error !== 'object' || error === null || !('code' in error)) return undefined
+  return typeof error.code === 'string' ? error.code : undefined
+}
