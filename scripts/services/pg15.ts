@@ -1,0 +1,15 @@
+import { probePostgres, startPostgres } from './postgres.js'
+import { type Service } from './types.js'
+
+const bin = '/usr/lib/postgresql/15/bin'
+
+/** PostgreSQL 15 from Debian, on a data directory of our own; Debian's cluster `main` is left alone. */
+export const pg15: Service = {
+  name: 'pg15',
+  needs: [{ label: 'PostgreSQL 15', debianPackage: 'postgresql-15', program: `${bin}/postgres` }],
+  variable: 'WAYBILL_TEST_PG15_URL',
+  readyWithinMs: 60_000,
+  stopSignal: 'SIGINT',
+  start: (context) => startPostgres('pg15', context, { bin, standardPort: 5433 }),
+  probe: probePostgres,
+}
