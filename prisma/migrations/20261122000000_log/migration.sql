@@ -1,0 +1,746 @@
+-- Waybill: the log, its lanes, and publishing. PostgreSQL 14 and later.
+-- The outbox is a log: messages are only ever inserted; each lane stores how far it has read.
+
+create schema if not exists waybill;
+
+create table if not exists waybill.migrations (
+  name        text primary key,
+  checksum    text,
+  applied_at  timestamptz not null default clock_timestamp()
+);
+insert into waybill.migrations (name) values ('20261122000000_log') on conflict do nothing;
+
+-- ── The log ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+-- cache 1 and no cycle: a reader's floor relies on seq being drawn in order (with cache 20, 3,008 of 5,442 were lost).
+create sequence waybill.message_seq as bigint cache 1 no cycle;
+
+-- xid before seq: whoever writes draws the xid first, so a later xid always has a later seq.
+create table waybill.messages (
+  xid           xid8        not null default pg_current_xact_id(),
+  seq           bigint      not null default nextval('waybill.message_seq'),
+  id            uuid        not null,
+  topic         text        not null,
+  key           text,
+  payload       json        not null,
+  headers       json,
+  destinations  text[],
+  created_at    timestamptz not null default clock_timestamp()
+) partition by range (seq);
+comment on table waybill.messages is 'The log. Insert-only. Read it within bounds on seq.';
+comment on column waybill.messages.destinations is 'When set, the message goes to exactly these; routes are not asked.';
+
+create index messages_seq on waybill.messages (seq);
+create index messages_xid_seq on waybill.messages (xid, seq);
+create index messages_id on waybill.messages (id);
+create index messages_created_at on waybill.messages using brin (created_at);
+
+-- Ranges are made ahead by maintenance; the tail behind them is an ordinary partition, so an insert never fails.
+create table waybill.messages_p1 partition of waybill.messages for values from (minvalue) to (1000001);
+create table waybill.messages_p1000001 partition of waybill.messages for values from (1000001) to (2000001);
+create table waybill.messages_p2000001 partition of waybill.messages for values from (2000001) to (3000001);
+create table waybill.messages_tail partition of waybill.messages for values from (3000001) to (maxvalue);
+
+-- Messages for later. The stager moves what is due into the log.
+create table waybill.scheduled (
+  id            uuid        primary key,
+  run_at        timestamptz not null,
+  topic         text        not null,
+  key           text,
+  payload       json        not null,
+  headers       json,
+  destinations  text[],
+  ordinal       bigint      generated always as identity,
+  created_at    timestamptz not null default clock_timestamp()
+);
+create index scheduled_run_at on waybill.scheduled (run_at, ordinal);
+
+create table waybill.dedupe_keys (
+  topic       text        not null,
+  dedupe_key  text        not null,
+  message_id  uuid        not null,
+  expires_at  timestamptz not null,
+  primary key (topic, dedupe_key)
+);
+create index dedupe_keys_expires_at on waybill.dedupe_keys (expires_at);
+
+-- ── Who sleeps ───────────────────────────────────────────────────────────────────────────────────────────────────
+-- Sequences, because a REPEATABLE READ publisher must see them too. A dispatcher that goes to sleep draws a ticket from
+-- asleep; whoever hears a notification sets awake to the ticket that it names. Publishers notify while asleep is ahead.
+create sequence waybill.asleep as bigint minvalue 0 start 0 cache 1 no cycle;
+create sequence waybill.awake as bigint minvalue 0 start 0 cache 1 no cycle;
+select nextval('waybill.asleep'), nextval('waybill.awake');
+
+-- ── Configuration as last deployed ───────────────────────────────────────────────────────────────────────────────
+
+create table waybill.configurations (
+  fingerprint  text        primary key,
+  generation   int         not null unique,
+  explicit     boolean     not null default false,
+  first_seen   timestamptz not null default clock_timestamp()
+);
+
+create table waybill.destinations (
+  name           text        primary key,
+  kind           text        not null,
+  settings       jsonb       not null default '{}',
+  shards         int         not null default 1 check (shards between 1 and 64),
+  ordering       text        not null default 'key' check (ordering in ('key', 'none')),
+  on_dead        text        not null default 'hold' check (on_dead in ('hold', 'release')),
+  topic_regex    text,
+  generation     int         not null,
+  configured     boolean     not null default true,
+  created_at     timestamptz not null default clock_timestamp()
+);
+comment on column waybill.destinations.settings is 'As configured, secrets redacted.';
+comment on column waybill.destinations.topic_regex is 'What its routes want; null when none does.';
+comment on column waybill.destinations.configured is 'False when the configuration no longer names it: its lanes wait until it is removed by hand.';
+
+create table waybill.routes (
+  pattern      text not null,
+  destination  text not null references waybill.destinations (name) on delete cascade,
+  primary key (pattern, destination)
+);
+
+create table waybill.unrouted (
+  topic       text        not null,
+  n           bigint      not null,
+  counted_at  timestamptz not null default clock_timestamp()
+);
+
+-- ── Dispatchers and lanes ────────────────────────────────────────────────────────────────────────────────────────
+
+create table waybill.dispatchers (
+  id          uuid        primary key,
+  name        text        not null,
+  host        text        not null,
+  pid         int         not null,
+  version     text        not null,
+  generation  int         not null,
+  lease_ms    int         not null,
+  beat        bigint      not null default 0,
+  started_at  timestamptz not null default clock_timestamp(),
+  seen_at     timestamptz not null default clock_timestamp()
+);
+
+create table waybill.lanes (
+  id            int         generated always as identity primary key,
+  destination   text        not null references waybill.destinations (name) on delete cascade,
+  shard         int         not null,
+  shards        int         not null,
+  epoch         bigint      not null default 0,
+  holder        uuid,
+  dispatcher    uuid,
+  acquired_at   timestamptz,
+  state         text        not null default 'active' check (state in ('active', 'paused', 'closing', 'closed')),
+  pause_kind    text,
+  pause_reason  text,
+  paused_at     timestamptz,
+  commands      bigint      not null default 0,
+  created_at    timestamptz not null default clock_timestamp(),
+  unique (destination, shards, shard)
+);
+comment on column waybill.lanes.epoch is 'Goes up with each acquisition.';
+comment on column waybill.lanes.holder is 'A uuid drawn for each acquisition: an epoch can be used again after a failover, this cannot.';
+comment on column waybill.lanes.commands is 'Goes up with each act of an operator on its parked deliveries: the holder reads them again.';
+
+-- PostgreSQL itself empties an unlogged table at crash recovery and at promotion. A commit that names another nonce
+-- stems from before: its snapshots may name xids that are now used again.
+create unlogged table waybill.incarnation (
+  one    boolean primary key default true check (one),
+  nonce  uuid    not null
+);
+
+-- The two ticks between which a lane reads, stored once for each delta; then one position for each commit. Inserted,
+-- never updated: under a held-open transaction an update of one hot row walks all its dead versions.
+create table waybill.deltas (
+  lane_id         int         not null references waybill.lanes (id) on delete cascade,
+  n               bigint      not null,
+  from_snapshot   pg_snapshot not null,
+  from_floor      bigint      not null,
+  running         xid8[]      not null default '{}',
+  running_floors  bigint[]    not null default '{}',
+  to_snapshot     pg_snapshot not null,
+  to_floor        bigint      not null,
+  ceiling         bigint      not null,
+  created_at      timestamptz not null default clock_timestamp(),
+  primary key (lane_id, n)
+);
+comment on column waybill.deltas.running is 'xids that were running in from_snapshot; running_floors has the floor of each.';
+
+create table waybill.positions (
+  lane_id       int         not null references waybill.lanes (id) on delete cascade,
+  n             bigint      not null,
+  delta         bigint      not null,
+  after         bigint      not null,
+  epoch         bigint      not null,
+  delivered     bigint      not null default 0,
+  committed_at  timestamptz not null default clock_timestamp(),
+  primary key (lane_id, n)
+);
+comment on column waybill.positions.after is 'Read up to here within the delta; the delta is drained when it is its ceiling.';
+comment on column waybill.positions.delivered is 'Messages delivered by this lane since it began.';
+
+-- Only what left the fast path.
+create table waybill.deliveries (
+  destination      text        not null,
+  lane_id          int         not null references waybill.lanes (id) on delete cascade,
+  seq              bigint      not null,
+  message_id       uuid        not null,
+  topic            text        not null,
+  key              text,
+  state            text        not null check (state in ('in_flight', 'retrying', 'held', 'dead')),
+  attempt          int         not null default 0,
+  next_attempt_at  timestamptz,
+  error_code       text,
+  error            text,
+  fingerprint      text,
+  parked_at        timestamptz not null default clock_timestamp(),
+  updated_at       timestamptz not null default clock_timestamp(),
+  primary key (destination, seq, message_id)
+) with (fillfactor = 80);
+create index deliveries_lane on waybill.deliveries (lane_id, seq);
+create index deliveries_message on waybill.deliveries (message_id);
+create index deliveries_seq on waybill.deliveries (seq);
+comment on column waybill.deliveries.attempt is 'Attempts charged so far.';
+
+-- Insert-only, by their own time. As in the log, a tail takes what no range was made for.
+create table waybill.attempts (
+  at           timestamptz not null default clock_timestamp(),
+  destination  text        not null,
+  message_id   uuid        not null,
+  seq          bigint      not null,
+  attempt      int         not null,
+  outcome      text        not null,
+  code         text,
+  message      text,
+  duration_ms  int
+) partition by range (at);
+create index attempts_message on waybill.attempts (message_id);
+create table waybill.attempts_tail partition of waybill.attempts for values from (minvalue) to (maxvalue);
+
+create table waybill.receipts (
+  at           timestamptz not null default clock_timestamp(),
+  destination  text        not null,
+  message_id   uuid        not null,
+  seq          bigint      not null,
+  attempt      int         not null,
+  duration_ms  int,
+  receipt      json
+) partition by range (at);
+create index receipts_message on waybill.receipts (message_id);
+create table waybill.receipts_tail partition of waybill.receipts for values from (minvalue) to (maxvalue);
+
+create table waybill.audit (
+  id      bigint      generated always as identity primary key,
+  at      timestamptz not null default clock_timestamp(),
+  actor   text        not null default session_user,
+  action  text        not null,
+  target  jsonb       not null default '{}',
+  reason  text
+);
+
+-- ── Publishing ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+-- A uuid v7 (RFC 9562): 48 bits of milliseconds, then random.
+create function waybill.uuid_v7() returns uuid
+language sql volatile parallel safe
+as $$
+  select encode(
+    set_bit(set_bit(
+      overlay(uuid_send(gen_random_uuid())
+        placing substring(int8send((extract(epoch from clock_timestamp()) * 1000)::bigint) from 3) from 1 for 6),
+      52, 1), 53, 1), 'hex')::uuid
+$$;
+
+-- Raises 22023 (invalid_parameter_value) with the field, what it got and the remedy. Takes what is to be published;
+-- writes nothing.
+create function waybill.check_message(
+  topic text, payload json, key text, headers json, destinations text[]
+) returns void
+language plpgsql stable
+as $$
+declare
+  max_bytes constant int := coalesce(nullif(current_setting('waybill.max_payload_bytes', true), '')::int, 1048576);
+  bad text;
+begin
+  if topic is null or length(topic) > 255 or topic !~ '^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$' then
+    raise exception using errcode = '22023', message = format('waybill.publish: topic %L is not valid', left(topic, 300)),
+      hint = 'Use 1 to 255 characters: words of letters, digits, "_" and "-" joined by dots, as in order.created.';
+  end if;
+  if payload is null then
+    raise exception using errcode = '22023', message = 'waybill.publish: payload is null',
+      hint = 'Give JSON; to publish the JSON value null, give the text null cast to json.';
+  end if;
+  if octet_length(payload::text) > max_bytes then
+    raise exception using errcode = '22023',
+      message = format('waybill.publish: payload of %s bytes is larger than %s', octet_length(payload::text), max_bytes),
+      hint = 'Publish a reference to the data, or raise waybill.max_payload_bytes.';
+  end if;
+  if key is not null and (key = '' or octet_length(key) > 1024 or key ~ '[\x01-\x1f\x7f]') then
+    raise exception using errcode = '22023', message = format('waybill.publish: key %L is not valid', left(key, 300)),
+      hint = 'Use 1 to 1024 bytes without control characters, or null for no order.';
+  end if;
+  if headers is not null then
+    if json_typeof(headers) <> 'object' then
+      raise exception using errcode = '22023', message = format('waybill.publish: headers are a JSON %s', json_typeof(headers)),
+        hint = 'Give an object whose values are strings.';
+    end if;
+    select h.key into bad from json_each(headers) h
+     where h.key !~ '^[a-z0-9!#$%&''*+.^_`|~-]{1,128}$' or json_typeof(h.value) <> 'string' limit 1;
+    if found then
+      raise exception using errcode = '22023', message = format('waybill.publish: header %L is not valid', left(bad, 300)),
+        hint = 'Names are lower-case HTTP tokens of up to 128 characters; values are strings.';
+    end if;
+  end if;
+  if destinations is not null then
+    select d into bad from unnest(destinations) d
+     where not exists (select from waybill.destinations x where x.name = d and x.configured) limit 1;
+    if found or cardinality(destinations) = 0 then
+      raise exception using errcode = '22023', message = format('waybill.publish: destination %L is not known', bad),
+        hint = 'Name destinations of the deployed configuration (waybill destinations lists them).';
+    end if;
+  end if;
+end
+$$;
+
+-- Publishes in the caller's transaction. Any language; EXECUTE is all that it takes.
+--   topic         what the message is about: order.created
+--   payload       JSON, kept byte for byte; at most 1 MiB (waybill.max_payload_bytes)
+--   key           messages with equal keys reach each destination in publish order; null: no order
+--   headers       JSON object of strings, names in lower case
+--   id            uuid; drawn (v7) when null
+--   run_at        not before this time; null or past: at once
+--   dedupe_key    a second publish of the topic with it, within dedupe_window, writes nothing and returns the first id
+--   destinations  exactly these, in place of the routes
+--   key_lock      take an advisory lock on the key until the transaction ends, so that publish order is commit order
+-- Returns the id. Raises 22023 for what is not valid, and then has written nothing.
+create function waybill.publish(
+  topic text,
+  payload json,
+  key text default null,
+  headers json default null,
+  id uuid default null,
+  run_at timestamptz default null,
+  dedupe_key text default null,
+  dedupe_window interval default '24 hours',
+  destinations text[] default null,
+  key_lock boolean default false
+) returns uuid
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+  message_id uuid := coalesce(id, waybill.uuid_v7());
+  first_id uuid;
+begin
+  perform waybill.check_message(topic, payload, key, headers, destinations);
+  if dedupe_key is not null then
+    insert into waybill.dedupe_keys as k (topic, dedupe_key, message_id, expires_at)
+    values (topic, dedupe_key, message_id, clock_timestamp() + coalesce(dedupe_window, interval '24 hours'))
+    on conflict on constraint dedupe_keys_pkey do update
+      set message_id = excluded.message_id, expires_at = excluded.expires_at
+      where k.expires_at <= clock_timestamp();
+    if not found then
+      select k.message_id into first_id from waybill.dedupe_keys k
+       where k.topic = publish.topic and k.dedupe_key = publish.dedupe_key;
+      return first_id;
+    end if;
+  end if;
+  if key_lock and key is not null then
+    perform pg_advisory_xact_lock(hashtextextended(key, 7718266));
+  end if;
+  if run_at > clock_timestamp() then
+    insert into waybill.scheduled (id, run_at, topic, key, payload, headers, destinations)
+    values (message_id, run_at, topic, key, payload, headers, destinations);
+  else
+    insert into waybill.messages (id, topic, key, payload, headers, destinations)
+    values (message_id, topic, key, payload, headers, destinations);
+  end if;
+  -- after the insert: a dispatcher that falls asleep now finds this transaction running and waits for its end
+  perform pg_notify('waybill_wake', s.last_value::text) from waybill.asleep s, waybill.awake w
+   where s.last_value > w.last_value and coalesce(current_setting('waybill.notify', true), '') <> 'off';
+  return message_id;
+end
+$$;
+
+-- The same for many, in one statement. Arrays of one length; element i of each belongs to message i. destinations holds
+-- a JSON array of names for each, or null. Dedupe keys are taken in one order, so that two calls can't deadlock.
+-- Returns an id for each message, in order.
+create function waybill.publish_many(
+  topics text[],
+  payloads json[],
+  keys text[],
+  headers json[],
+  ids uuid[],
+  run_ats timestamptz[],
+  dedupe_keys text[],
+  dedupe_windows interval[],
+  destinations json[],
+  key_locks boolean[]
+) returns uuid[]
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+  n constant int := coalesce(cardinality(topics), 0);
+  result uuid[] := ids;
+  skip boolean[] := array_fill(false, array[n]);
+  later boolean[] := array_fill(false, array[n]);
+  now_at constant timestamptz := clock_timestamp();
+  targets json;
+  named text[];
+  first_id uuid;
+  r record;
+begin
+  if n = 0 then return '{}'; end if;
+  for i in 1 .. n loop
+    targets := destinations[i];
+    named := case when targets is null then null else array(select json_array_elements_text(targets)) end;
+    perform waybill.check_message(topics[i], payloads[i], keys[i], headers[i], named);
+    result[i] := coalesce(ids[i], waybill.uuid_v7());
+    later[i] := coalesce(run_ats[i] > now_at, false);
+  end loop;
+  for r in
+    select i::int as i from unnest(dedupe_keys) with ordinality d(k, i)
+     where d.k is not null order by topics[d.i::int] collate "C", d.k collate "C", d.i
+  loop
+    insert into waybill.dedupe_keys as k (topic, dedupe_key, message_id, expires_at)
+    values (topics[r.i], dedupe_keys[r.i], result[r.i],
+            clock_timestamp() + coalesce(dedupe_windows[r.i], interval '24 hours'))
+    on conflict on constraint dedupe_keys_pkey do update
+      set message_id = excluded.message_id, expires_at = excluded.expires_at
+      where k.expires_at <= clock_timestamp();
+    if not found then
+      select k.message_id into first_id from waybill.dedupe_keys k
+       where k.topic = topics[r.i] and k.dedupe_key = dedupe_keys[r.i];
+      result[r.i] := first_id;
+      skip[r.i] := true;
+    end if;
+  end loop;
+  perform pg_advisory_xact_lock(l.h) from (
+    select distinct hashtextextended(k.key, 7718266) as h
+      from unnest(keys, key_locks) k(key, locked) where k.locked and k.key is not null order by 1
+  ) l;
+  insert into waybill.scheduled (id, run_at, topic, key, payload, headers, destinations)
+  select m.id, m.run_at, m.topic, m.key, m.payload, m.headers,
+         case when m.destinations is null then null else array(select json_array_elements_text(m.destinations)) end
+    from unnest(result, topics, keys, payloads, headers, destinations, run_ats, skip, later) with ordinality
+         m(id, topic, key, payload, headers, destinations, run_at, skipped, later, i)
+   where not m.skipped and m.later
+   order by m.i;
+  insert into waybill.messages (id, topic, key, payload, headers, destinations)
+  select m.id, m.topic, m.key, m.payload, m.headers,
+         case when m.destinations is null then null else array(select json_array_elements_text(m.destinations)) end
+    from unnest(result, topics, keys, payloads, headers, destinations, skip, later) with ordinality
+         m(id, topic, key, payload, headers, destinations, skipped, later, i)
+   where not m.skipped and not m.later
+   order by m.i;
+  perform pg_notify('waybill_wake', s.last_value::text) from waybill.asleep s, waybill.awake w
+   where s.last_value > w.last_value and coalesce(current_setting('waybill.notify', true), '') <> 'off';
+  return result;
+end
+$$;
+
+-- Takes back a message that is still scheduled. Returns false when there is none: already in the log, or never there.
+create function waybill.cancel(id uuid) returns boolean
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  delete from waybill.scheduled s where s.id = cancel.id;
+  return found;
+end
+$$;
+
+-- Moves what is due into the log, in order of its time. One stager at a time; others return at once.
+--   due_after  a low-water mark: rows due before it are not looked at (the index is full of dead rows there)
+-- Returns how many were moved, and when the next one is due.
+create function waybill.stage_scheduled(batch int, due_after timestamptz default '-infinity')
+returns table (staged int, next_due timestamptz)
+language plpgsql volatile
+as $$
+declare
+  at constant timestamptz := clock_timestamp();
+begin
+  staged := 0;
+  if pg_try_advisory_xact_lock(7718266, 1) then
+    with due as (
+      delete from waybill.scheduled d
+       where d.id in (
+         select s.id from waybill.scheduled s where s.run_at >= due_after and s.run_at <= at
+          order by s.run_at, s.ordinal limit batch)
+      returning d.*
+    )
+    insert into waybill.messages (id, topic, key, payload, headers, destinations)
+    select d.id, d.topic, d.key, d.payload, d.headers, d.destinations from due d order by d.run_at, d.ordinal;
+    get diagnostics staged = row_count;
+  end if;
+  select s.run_at into next_due from waybill.scheduled s
+   where s.run_at >= due_after order by s.run_at, s.ordinal limit 1;
+  return next;
+end
+$$;
+
+-- ── Dispatching ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+-- A dispatcher's heartbeat: renews the leases of all its lanes (a lease lives as long as its holder's beat moves), and
+-- answers with everything that it must know, in one round trip. Its commit has an xid.
+create function waybill.dispatcher_beat(
+  p_id uuid, p_name text, p_host text, p_pid int, p_version text, p_generation int, p_lease_ms int
+) returns jsonb
+language plpgsql volatile
+as $$
+declare
+  n uuid;
+begin
+  if pg_is_in_recovery() then
+    raise exception using errcode = 'WB003', message = 'the database is in recovery: a stand-by cannot be dispatched from';
+  end if;
+  select i.nonce into n from waybill.incarnation i;
+  if not found then
+    insert into waybill.incarnation (nonce) values (gen_random_uuid()) on conflict do nothing;
+    select i.nonce into n from waybill.incarnation i;
+  end if;
+  insert into waybill.dispatchers as d (id, name, host, pid, version, generation, lease_ms)
+  values (p_id, p_name, p_host, p_pid, p_version, p_generation, p_lease_ms)
+  on conflict (id) do update set beat = d.beat + 1, seen_at = clock_timestamp(), generation = excluded.generation;
+  return jsonb_build_object(
+    'nonce', n,
+    'isolation', current_setting('transaction_isolation'),
+    'sequence', (select jsonb_build_object('last', case when s.is_called then s.last_value else s.last_value - 1 end)
+                   from waybill.message_seq s),
+    'sequenceCache', (select q.seqcache from pg_sequence q where q.seqrelid = 'waybill.message_seq'::regclass),
+    'generation', (select coalesce(max(c.generation), 0) from waybill.configurations c),
+    'dispatchers', (select coalesce(jsonb_agg(jsonb_build_object('id', d.id, 'beat', d.beat, 'leaseMs', d.lease_ms,
+                     'generation', d.generation) order by d.id), '[]') from waybill.dispatchers d),
+    'lanes', (select coalesce(jsonb_agg(jsonb_build_object('id', l.id, 'destination', l.destination, 'shard', l.shard,
+                'shards', l.shards, 'epoch', l.epoch, 'holder', l.holder, 'dispatcher', l.dispatcher,
+                'state', l.state, 'commands', l.commands) order by l.id), '[]')
+                from waybill.lanes l where l.state <> 'closed')
+  );
+end
+$$;
+
+-- Commits what a lane did: its position, and what left or rejoined the fast path, together or not at all.
+--   p_lane, p_epoch, p_holder, p_nonce   the fence: raises WB001 when the lane is another's, WB002 after a crash or a
+--                                        promotion of the database
+--   p_n           number of this position, one more than the last; null when the cursor did not move
+--   p_delta, p_after, p_delivered        the position
+--   p_new_delta   the delta that p_delta names, when it is not stored yet
+--   p_parked      [{seq, id, topic, key, state, attempt, in, code, error, fingerprint}] leave the fast path; in: ms
+--   p_updated     [{seq, id, was, state, attempt, in, code, error, fingerprint}] were parked with `was` attempts
+--   p_settled     [{seq, id, was}] are delivered
+--   p_attempts    [{id, seq, attempt, outcome, code, error, ms}]
+--   p_receipts    [{id, seq, attempt, ms, receipt}]
+-- Returns how many of p_updated and p_settled were still as the lane knew them: fewer means that an operator acted.
+create function waybill.lane_commit(
+  p_lane int, p_epoch bigint, p_holder uuid, p_nonce uuid,
+  p_n bigint, p_delta bigint, p_after bigint, p_delivered bigint,
+  p_new_delta jsonb default null, p_parked jsonb default null, p_updated jsonb default null,
+  p_settled jsonb default null, p_attempts jsonb default null, p_receipts jsonb default null
+) returns int
+language plpgsql volatile
+as $$
+declare
+  dest text;
+  matched int := 0;
+  n int;
+begin
+  perform set_config('synchronous_commit', 'on', true);
+  select l.destination into dest from waybill.lanes l
+   where l.id = p_lane and l.epoch = p_epoch and l.holder = p_holder for share;
+  if not found then
+    raise exception using errcode = 'WB001', message = format('lane %s is no longer held by %s', p_lane, p_holder);
+  end if;
+  perform from waybill.incarnation i where i.nonce = p_nonce;
+  if not found then
+    raise exception using errcode = 'WB002', message = 'the database crashed or was promoted since this lane read from it';
+  end if;
+  if p_new_delta is not null then
+    insert into waybill.deltas (lane_id, n, from_snapshot, from_floor, running, running_floors, to_snapshot, to_floor, ceiling)
+    select p_lane, p_delta, d.from_snapshot, d.from_floor, d.running, d.running_floors, d.to_snapshot, d.to_floor, d.ceiling
+      from jsonb_to_record(p_new_delta) d(from_snapshot pg_snapshot, from_floor bigint, running xid8[],
+           running_floors bigint[], to_snapshot pg_snapshot, to_floor bigint, ceiling bigint);
+  end if;
+  if p_n is not null then
+    insert into waybill.positions (lane_id, n, delta, after, epoch, delivered)
+    values (p_lane, p_n, p_delta, p_after, p_epoch, p_delivered);
+  end if;
+  if p_parked is not null then
+    insert into waybill.deliveries (destination, lane_id, seq, message_id, topic, key, state, attempt, next_attempt_at,
+                                    error_code, error, fingerprint)
+    select dest, p_lane, d.seq, d.id, d.topic, d.key, d.state, d.attempt, clock_timestamp() + d."in" * interval '1 ms',
+           d.code, d.error, d.fingerprint
+      from jsonb_to_recordset(p_parked) d(seq bigint, id uuid, topic text, key text, state text, attempt int, "in" float8,
+           code text, error text, fingerprint text);
+  end if;
+  if p_updated is not null then
+    update waybill.deliveries x
+       set state = d.state, attempt = d.attempt, next_attempt_at = clock_timestamp() + d."in" * interval '1 ms',
+           error_code = d.code, error = d.error, fingerprint = d.fingerprint, updated_at = clock_timestamp()
+      from jsonb_to_recordset(p_updated) d(seq bigint, id uuid, was int, state text, attempt int, "in" float8, code text,
+           error text, fingerprint text)
+     where x.destination = dest and x.seq = d.seq and x.message_id = d.id and x.attempt = d.was;
+    get diagnostics n = row_count;
+    matched := matched + n;
+  end if;
+  if p_settled is not null then
+    delete from waybill.deliveries x
+     using jsonb_to_recordset(p_settled) d(seq bigint, id uuid, was int)
+     where x.destination = dest and x.seq = d.seq and x.message_id = d.id and x.attempt = d.was;
+    get diagnostics n = row_count;
+    matched := matched + n;
+  end if;
+  if p_attempts is not null then
+    insert into waybill.attempts (destination, message_id, seq, attempt, outcome, code, message, duration_ms)
+    select dest, d.id, d.seq, d.attempt, d.outcome, d.code, d.error, d.ms
+      from jsonb_to_recordset(p_attempts) d(id uuid, seq bigint, attempt int, outcome text, code text, error text, ms int);
+  end if;
+  if p_receipts is not null then
+    insert into waybill.receipts (destination, message_id, seq, attempt, duration_ms, receipt)
+    select dest, d.id, d.seq, d.attempt, d.ms, d.receipt
+      from jsonb_to_recordset(p_receipts) d(id uuid, seq bigint, attempt int, ms int, receipt json);
+  end if;
+  return matched;
+end
+$$;
+
+-- ── What operators do ────────────────────────────────────────────────────────────────────────────────────────────
+
+-- Tells the holder of a lane that its parked deliveries were acted upon.
+create function waybill.lane_command(p_lanes int[]) returns void
+language sql volatile
+as $$
+  update waybill.lanes set commands = commands + 1 where id = any(p_lanes);
+  select pg_notify('waybill_lanes', array_to_string(p_lanes, ','));
+$$;
+
+-- Retries parked deliveries now, dead ones too; their attempts start again from nothing. Null means any.
+-- Returns how many.
+create function waybill.retry(
+  p_message uuid default null, p_destination text default null, p_topic text default null, p_key text default null,
+  p_state text default null, p_fingerprint text default null, p_actor text default session_user, p_reason text default null
+) returns int
+language plpgsql volatile
+as $$
+declare
+  touched int[];
+  n int;
+begin
+  with changed as (
+    update waybill.deliveries d
+       set state = case d.state when 'held' then 'held' else 'retrying' end, attempt = 0,
+           next_attempt_at = clock_timestamp(), updated_at = clock_timestamp()
+     where (p_message is null or d.message_id = p_message) and (p_destination is null or d.destination = p_destination)
+       and (p_topic is null or d.topic = p_topic) and (p_key is null or d.key = p_key)
+       and (p_state is null or d.state = p_state) and (p_fingerprint is null or d.fingerprint = p_fingerprint)
+       and d.state in ('retrying', 'dead', 'held')
+    returning d.lane_id
+  )
+  select count(*), array_agg(distinct c.lane_id) into n, touched from changed c;
+  if n > 0 then
+    insert into waybill.audit (actor, action, target, reason)
+    values (p_actor, 'retry', jsonb_strip_nulls(jsonb_build_object('message', p_message, 'destination', p_destination,
+            'topic', p_topic, 'key', p_key, 'state', p_state, 'fingerprint', p_fingerprint, 'count', n)), p_reason);
+    perform waybill.lane_command(touched);
+  end if;
+  return n;
+end
+$$;
+
+-- Gives parked deliveries up: they are never sent, and what they held back goes on. A reason is asked for.
+-- Returns how many.
+create function waybill.drop_deliveries(
+  p_reason text,
+  p_message uuid default null, p_destination text default null, p_topic text default null, p_key text default null,
+  p_state text default null, p_fingerprint text default null, p_actor text default session_user
+) returns int
+language plpgsql volatile
+as $$
+declare
+  touched int[];
+  n int;
+begin
+  if coalesce(trim(p_reason), '') = '' then
+    raise exception using errcode = '22023', message = 'waybill.drop_deliveries: reason is empty',
+      hint = 'Say why these messages need not be delivered; it is kept in waybill.audit.';
+  end if;
+  with gone as (
+    delete from waybill.deliveries d
+     where (p_message is null or d.message_id = p_message) and (p_destination is null or d.destination = p_destination)
+       and (p_topic is null or d.topic = p_topic) and (p_key is null or d.key = p_key)
+       and (p_state is null or d.state = p_state) and (p_fingerprint is null or d.fingerprint = p_fingerprint)
+    returning d.*
+  ), told as (
+    insert into waybill.attempts (destination, message_id, seq, attempt, outcome, code, message)
+    select g.destination, g.message_id, g.seq, g.attempt, 'dropped', 'DROPPED', p_reason from gone g
+  )
+  select count(*), array_agg(distinct g.lane_id) into n, touched from gone g;
+  if n > 0 then
+    insert into waybill.audit (actor, action, target, reason)
+    values (p_actor, 'drop', jsonb_strip_nulls(jsonb_build_object('message', p_message, 'destination', p_destination,
+            'topic', p_topic, 'key', p_key, 'state', p_state, 'fingerprint', p_fingerprint, 'count', n)), p_reason);
+    perform waybill.lane_command(touched);
+  end if;
+  return n;
+end
+$$;
+
+-- ── Looking ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+-- Where each lane stands. Every figure costs an index probe or the few parked rows, however far behind a lane is.
+--   lag_messages  seqs between the cursor and the tip: an upper bound (rolled-back seqs and other topics count)
+--   lag_seconds   age of the first message after the cursor, of any topic; 0 at the tip
+create view waybill.lane_status as
+select l.id as lane_id, l.destination, l.shard, l.shards, l.state, l.pause_kind, l.pause_reason, l.paused_at,
+       l.epoch, l.holder, l.dispatcher as dispatcher_id, d.name as dispatcher, d.seen_at as dispatcher_seen_at,
+       p.delivered, p.committed_at,
+       greatest(0, tip.seq - read.seq) as lag_messages,
+       coalesce(extract(epoch from clock_timestamp() - next.created_at), 0)::float8 as lag_seconds,
+       coalesce(parked.retrying, 0) as retrying, coalesce(parked.held, 0) as held, coalesce(parked.dead, 0) as dead,
+       coalesce(parked.in_flight, 0) as in_flight, coalesce(parked.held_keys, 0) as held_keys, parked.oldest as oldest_parked_at
+  from waybill.lanes l
+  left join waybill.dispatchers d on d.id = l.dispatcher
+  left join lateral (select x.* from waybill.positions x where x.lane_id = l.id order by x.n desc limit 1) p on true
+  left join waybill.deltas t on t.lane_id = l.id and t.n = p.delta
+  -- what counts as read: within a delta its bound so far, behind a drained one its tip
+  left join lateral (select case when p.after < t.ceiling then greatest(p.after, t.from_floor) else t.to_floor end as seq) read on true
+  cross join lateral (select coalesce((select m.seq from waybill.messages m where m.seq > coalesce(read.seq, 0)
+                                        order by m.seq desc limit 1), read.seq, 0) as seq) tip
+  left join lateral (
+    select m.created_at from waybill.messages m
+     where m.seq > read.seq and not pg_visible_in_snapshot(m.xid, case when p.after < t.ceiling then t.from_snapshot else t.to_snapshot end)
+     order by m.seq limit 1) next on true
+  left join lateral (
+    select count(*) filter (where x.state = 'retrying') as retrying, count(*) filter (where x.state = 'held') as held,
+           count(*) filter (where x.state = 'dead') as dead, count(*) filter (where x.state = 'in_flight') as in_flight,
+           count(distinct x.key) filter (where x.state = 'held') as held_keys, min(x.parked_at) as oldest
+      from waybill.deliveries x where x.lane_id = l.id) parked on true
+ where l.state <> 'closed';
+
+-- What has not reached where, and why: each parked delivery, and for each lane the first message that still lies before
+-- its cursor (state 'pending'), with how many there may be behind it. Looks at no more than 1,000 messages for each lane.
+create view waybill.undelivered as
+select d.destination, d.lane_id, d.state, d.message_id, d.seq, d.topic, d.key, d.attempt, d.next_attempt_at,
+       d.error_code, d.error, d.fingerprint, d.parked_at as since, 1::bigint as messages
+  from waybill.deliveries d
+union all
+select l.destination, l.id, 'pending', first.id, first.seq, first.topic, first.key, 0, null,
+       l.pause_kind, l.pause_reason, null, first.created_at, s.lag_messages
+  from waybill.lanes l
+  join waybill.destinations x on x.name = l.destination
+  join waybill.lane_status s on s.lane_id = l.id
+  join lateral (select y.* from waybill.positions y where y.lane_id = l.id order by y.n desc limit 1) p on true
+  join waybill.deltas t on t.lane_id = l.id and t.n = p.delta
+  join lateral (
+    select m.id, m.seq, m.topic, m.key, m.created_at from (
+      select m.id, m.seq, m.topic, m.key, m.created_at, m.destinations from waybill.messages m
+       where m.seq > case when p.after < t.ceiling then greatest(p.after, t.from_floor) else t.to_floor end
+         and not pg_visible_in_snapshot(m.xid, case when p.after < t.ceiling then t.from_snapshot else t.to_snapshot end)
+       order by m.seq limit 1000) m
+     where (m.destinations is null and m.topic ~ x.topic_regex) or l.destination = any(m.destinations)
+     order by m.seq limit 1) first on true
+ where l.state <> 'closed';

@@ -1,0 +1,29 @@
+import pg from 'pg'
+
+export interface PoolOptions {
+  readonly connectionString: string
+  /** Connections at most. Default 4. */
+  readonly max?: number
+  /** Shown in pg_stat_activity; a taker may end sessions whose name starts with "waybill". */
+  readonly applicationName?: string
+  /** Called with errors of idle connections, which would otherwise end the process. */
+  readonly onError?: (error: Error) => void
+}
+
+/** A pool for Waybill's own sessions. Keep-alive and time-outs are set, so that a silent peer is noticed. */
+export function createPool({ connectionString, max = 4, applicationName = 'waybill', onError }: PoolOptions): pg.Pool {
+  const pool = new pg.Pool({
+    connectionString,
+    max,
+    application_name: applicationName,
+    connectionTimeoutMillis: 10_000,
+    idleTimeoutMillis: 300_000,
+    keepAlive: true,
+    keepAliveInitialDelayMillis: 10_000,
+  })
+  pool.on('error', (error) => onError?.(error))
+  return pool
+}
+
+/** Every value as the text that PostgreSQL sent: for reads on the hot path, which convert what they need themselves. */
+export const rawTypes: pg.CustomTypesConfig = { getTypeParser: () => (value: unknown) => value } as pg.CustomTypesConfig

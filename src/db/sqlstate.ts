@@ -1,0 +1,52 @@
+import { codeOf } from '../core/errors.js'
+
+/** What a failed statement means for whoever ran it. By SQLSTATE (PostgreSQL, appendix A) and Node's codes, never by text. */
+const connectionCodes = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EPIPE',
+  'ETIMEDOUT',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  '57P01', // admin_shutdown
+  '57P02', // crash_shutdown
+  '57P03', // cannot_connect_now
+  '57P05', // idle_session_timeout
+  '25P03', // idle_in_transaction_session_timeout
+  '53300', // too_many_connections
+])
+
+/** The session is gone or could not be had: nothing is known of what it was doing. */
+export function isConnectionError(error: unknown): boolean {
+  const code = codeOf(error)
+  if (code !== undefined) return connectionCodes.has(code) || code.startsWith('08')
+  // pg itself throws plain errors without a code when a socket ends under a query or a connect times out
+  return error instanceof Error && error.name === 'Error' && !('severity' in error) && 'message' in error && isDriverLoss(error)
+}
+
+const driverLosses = new Set([
+  'Connection terminated unexpectedly',
+  'Connection terminated',
+  'Connection terminated due to connection timeout',
+  'timeout exceeded when trying to connect',
+  'Client has encountered a connection error and is not queryable',
+  'Client was closed and is not queryable',
+  'Query read timeout',
+])
+
+function isDriverLoss(error: Error): boolean {
+  return driverLosses.has(error.message)
+}
+
+/** Lock or statement time-out, deadlock, serialization failure: the same thing may go through later. */
+export function isTransient(error: unknown): boolean {
+  const code = codeOf(error)
+  return code === '55P03' || code === '57014' || code === '40001' || code === '40P01'
+}
+
+/** Raised by Waybill's own functions. */
+export const staleHolder = 'WB001'
+export const staleIncarnation = 'WB002'
+export const inRecovery = 'WB003'
