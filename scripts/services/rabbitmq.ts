@@ -94,7 +94,8 @@ function environment(directory: string, ports: Readonly<Record<string, number>>)
     RABBITMQ_LOG_BASE: join(directory, 'log'),
     RABBITMQ_PID_FILE: join(directory, 'node.pid'),
     // Two schedulers and no busy waiting: a test broker must not eat the cores that the tests need.
-    RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: '+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none',
+    RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS:
+      '+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {127,0,0,1}',
     ERL_EPMD_PORT: String(ports['epmd']),
     ERL_EPMD_ADDRESS: '127.0.0.1',
   }
