@@ -1,0 +1,67 @@
+import { emptySnapshot, isVisibleIn, parseSnapshot } from './snapshot.js'
+import { WaybillError } from '../core/errors.js'
+
+/** What a reader knows of one moment of the log. See `tick.ts` for how it is taken. */
+export interface Tick {
+  /** `pg_snapshot` as text. */
+  readonly snapshot: string
+  /** Every transaction that starts to write after `snapshot` gets seqs above it. */
+  readonly floor: number
+  /** The greatest seq that `snapshot` can see, or more. */
+  readonly ceiling: number
+}
+
+/** A transaction that was running in a snapshot, and the seq above which all that it wrote lies. */
+export interface Running {
+  readonly xid: string
+  readonly floor: number
+}
+
+/**
+ * What became visible between two ticks: in `to`, not in `from`. Read in seq order: first the stragglers (transactions
+ * that ran in `from`, seq ≤ `from.floor`), then what is above the floor.
+ */
+export interface Delta {
+  readonly n: number
+  readonly from: { readonly snapshot: string; readonly floor: number; readonly running: readonly Running[] }
+  readonly to: Tick
+}
+
+/** The delta that follows a drained one. An xid that was running before keeps its floor; a new one has that of the tick before. */
+export function followingDelta(drained: Delta, to: Tick): Delta {
+  const from = parseSnapshot(drained.to.snapshot)
+  if (parseSnapshot(to.snapshot).xmax < from.xmax) {
+    throw new WaybillError(
+      'WAYBILL_STALE_INCARNATION',
+      `the database's transaction ids went back (${drained.to.snapshot} is stored, ${to.snapshot} is now): it was restored from a dump or failed over to a stand-by that lagged`,
+    )
+  }
+  const known = new Map(drained.from.running.map((r) => [r.xid, r.floor]))
+  return {
+    n: drained.n + 1,
+    from: {
+      snapshot: drained.to.snapshot,
+      floor: drained.to.floor,
+      running: from.running.map((xid) => ({ xid, floor: known.get(xid) ?? drained.from.floor })),
+    },
+    to,
+  }
+}
+
+/** The delta of a lane that starts at `tick`: nothing before it is read. It is drained from the start. */
+export function startingAt(tick: Tick): Delta {
+  const running = parseSnapshot(tick.snapshot).running.map((xid) => ({ xid, floor: 0 }))
+  return { n: 0, from: { snapshot: tick.snapshot, floor: tick.floor, running }, to: tick }
+}
+
+/** The delta of a lane that reads everything above `floor`, up to `tick`. */
+export function everythingAbove(floor: number, tick: Tick): Delta {
+  return { n: 0, from: { snapshot: emptySnapshot, floor, running: [] }, to: tick }
+}
+
+/** The stragglers worth a look: those that have ended in `to`, and whose floor leaves room above `after`. */
+export function endedStragglers(delta: Delta, after: number): Running[] {
+  if (delta.from.running.length === 0 || after >= delta.from.floor) return []
+  const to = parseSnapshot(delta.to.snapshot)
+  return delta.from.running.filter((r) => r.floor < delta.from.floor && isVisibleIn(r.xid, to))
+}

@@ -1,0 +1,16 @@
+-- One page of what became visible between two snapshots, above the floor of the first. Along (seq), in seq order.
+--   $1 bigint  after: greater than this
+--   $2 bigint  up to and with this
+--   $3 pg_snapshot  from: not visible in it
+--   $4 pg_snapshot  to: visible in it
+--   $5 int     rows; rows of the last seq all come (after a sequence was set back, two may share one)
+--   $6 text    regular expression of wanted topics, or null for all
+--   $7 text    the destination: messages that name it come whatever their topic
+select m.seq, m.id, m.topic, m.key, m.payload::text, m.headers::text, array_to_json(m.destinations)::text,
+       date_part('epoch', m.created_at)
+  from waybill.messages m
+ where m.seq > $1::bigint and m.seq <= $2::bigint
+   and not pg_visible_in_snapshot(m.xid, $3::pg_snapshot) and pg_visible_in_snapshot(m.xid, $4::pg_snapshot)
+   and ($6::text is null or (m.destinations is null and m.topic ~ $6::text) or $7::text = any(m.destinations))
+ order by m.seq
+ fetch first ($5::int) rows with ties

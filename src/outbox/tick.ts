@@ -1,0 +1,88 @@
+import type pg from 'pg'
+import { WaybillError, codeOf } from '../core/errors.js'
+import { inRecovery } from '../db/sqlstate.js'
+import { type Tick } from './delta.js'
+
+/** A tick, and what a dispatcher checks with it. */
+export interface TakenTick extends Tick {
+  /** Of `waybill.incarnation`; null after a crash or a promotion, until a heartbeat draws a new one. */
+  readonly nonce: string | null
+  /** WAL position behind everything that the snapshot sees. */
+  readonly lsn: string
+}
+
+/**
+ * Takes a tick, in one round trip of two transactions. The first probes the greatest visible seq and draws an xid, and
+ * ends; the second takes the snapshot and, after it, the sequence's last value. Every xid that the snapshot does not
+ * know was then drawn after the probe, and as writers draw the xid before the seq, what they write lies above it.
+ *
+ * `floor`: the floor of an earlier tick; the probe looks above it only.
+ */
+export async function takeTick(pool: pg.Pool, floor: number): Promise<TakenTick> {
+  if (!Number.isSafeInteger(floor)) throw new RangeError(`floor ${floor} is not a safe integer`)
+  const client = await pool.connect()
+  let failed = true
+  try {
+    const results = (await client.query({ text: tickSql(floor), rowMode: 'array' })) as unknown as pg.QueryArrayResult<
+      (string | boolean | null)[]
+    >[]
+    failed = false
+    const probed = results[1]?.rows[0]
+    const [snapshot, recovery, last, lsn, nonce] = results[3]?.rows[0] ?? []
+    if (recovery !== false) throw standby()
+    const ceiling = Number(last)
+    if (!Number.isSafeInteger(ceiling)) throw new RangeError(`sequence value ${String(last)} is beyond 2^53`)
+    return {
+      snapshot: snapshot as string,
+      floor: Math.max(floor, Number(probed?.[0])),
+      ceiling,
+      nonce: nonce as string | null,
+      lsn: lsn as string,
+    }
+  } catch (error) {
+    // 25006 read_only_sql_transaction, 55000 object_not_in_prerequisite_state: what a stand-by answers
+    if (codeOf(error) === '25006' || codeOf(error) === '55000' || codeOf(error) === inRecovery) throw standby(error)
+    throw error
+  } finally {
+    client.release(failed)
+  }
+}
+
+function standby(cause?: unknown): WaybillError {
+  return new WaybillError(
+    'WAYBILL_DATABASE_IN_RECOVERY',
+    'the database is in recovery: a stand-by takes running transactions for finished; connect to the primary',
+    { cause },
+  )
+}
+
+const tickSql = (floor: number): string => `begin isolation level read committed;
+select coalesce((select m.seq from waybill.messages m where m.seq > ${floor} order by m.seq desc limit 1), ${floor})::text,
+       pg_current_xact_id()::text;
+commit;
+select pg_current_snapshot()::text, pg_is_in_recovery(),
+       (case when s.is_called then s.last_value else s.last_value - 1 end)::text,
+       pg_current_wal_insert_lsn()::text, (select i.nonce::text from waybill.incarnation i)
+  from waybill.message_seq s`
+
+/** The sequence's last value: the cheapest answer to "could there be anything new?". */
+export async function lastSeq(pool: pg.Pool): Promise<number> {
+  const { rows } = await pool.query<{ last: string }>(
+    'select (case when is_called then last_value else last_value - 1 end)::text as last from waybill.message_seq',
+  )
+  return Number(rows[0]?.last)
+}
+
+/**
+ * Resolves when everything that the tick's snapshot sees is on disk. A message can be visible before it is durable
+ * (`synchronous_commit = off` publishers): a crash took back 20 messages that had been handed out. Nearly always one
+ * look; otherwise a synchronous commit of our own flushes what lies before it.
+ */
+export async function whenDurable(pool: pg.Pool, lsn: string): Promise<void> {
+  const { rows } = await pool.query<{ flushed: boolean }>('select pg_current_wal_flush_lsn() >= $1::pg_lsn as flushed', [lsn])
+  if (rows[0]?.flushed) return
+  await pool.query(
+    `with on_disk as (select set_config('synchronous_commit', 'on', true))
+     select pg_logical_emit_message(true, 'waybill', '') from on_disk`,
+  )
+}
