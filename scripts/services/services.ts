@@ -7,7 +7,7 @@ import { serviceNames, type ServiceName } from './types.js'
 import { up } from './up.js'
 import { asEnvironment, namesToStart, urlsFromEnvironment, urlsFromStates } from './urls.js'
 
-const usage = `npm run services -- <command> [name...] [--json] [--owner <id>]
+const usage = `npm run services -- <command> [name...] [--json] [--quiet] [--owner <id>]
 
   up       start what is not running yet, wait until it answers, print where it listens
   down     stop it and delete its data
@@ -15,12 +15,18 @@ const usage = `npm run services -- <command> [name...] [--json] [--owner <id>]
   env      the addresses as shell variables: eval "$(npm run --silent services -- env)"
 
 names: ${serviceNames.join(', ')} (all of them when none is given)
+--quiet  says nothing when there was nothing to do
 --owner  up: marks what it starts; down: stops only what was started with that mark
 A second set beside the first: WAYBILL_SERVICES_DIR=<directory>`
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { json: { type: 'boolean', default: false }, owner: { type: 'string' }, help: { type: 'boolean' } },
+  options: {
+    json: { type: 'boolean', default: false },
+    quiet: { type: 'boolean', default: false },
+    owner: { type: 'string' },
+    help: { type: 'boolean' },
+  },
 })
 const owner = values.owner === undefined ? {} : { owner: values.owner }
 const progress = (text: string) => console.error(text)
@@ -47,10 +53,11 @@ async function printUp(names: readonly ServiceName[]): Promise<void> {
   const given = urlsFromEnvironment()
   const wanted = names.length > 0 ? names : namesToStart(given)
   for (const name of serviceNames) {
-    if (given[name] !== undefined && !wanted.includes(name)) progress(`${name} is given by ${services[name].variable}`)
+    if (given[name] !== undefined && !wanted.includes(name)) progress(`${name}: given by ${services[name].variable}`)
   }
   const results = await up(wanted, { ...owner, progress })
   if (values.json) return console.log(JSON.stringify(results, null, 2))
+  if (values.quiet && results.every(({ started }) => !started)) return
   for (const { state, version } of results) {
     print(state.name, state.url, version)
     if (state.managementUrl !== undefined) print('', state.managementUrl, 'management')
@@ -60,7 +67,7 @@ async function printUp(names: readonly ServiceName[]): Promise<void> {
 async function printDown(names: readonly ServiceName[]): Promise<void> {
   const stopped = await down({ names, ...owner, progress })
   if (values.json) console.log(JSON.stringify(stopped))
-  else if (stopped.length === 0) console.log('nothing was running')
+  else if (stopped.length === 0 && !values.quiet) console.log('nothing was running')
 }
 
 /** Exits with 1 when something is down, so that a script can ask. */
