@@ -1,0 +1,189 @@
+import { type Dispatcher } from 'undici'
+import { type Outcome, type OutboundMessage } from '../contract.js'
+import { AnswerBody, isReadable } from './answer-body.js'
+import { type Authorization, AuthorizationError } from './authorization.js'
+import { isConnectionLost, outcomeOfError, outcomeOfStatus, outcomeOfTimeout } from './outcome.js'
+import { type HeaderBuilder } from './request-headers.js'
+import { retryAfterMs } from './retry-after.js'
+
+/** What every exchange of a destination shares. */
+export interface Endpoint {
+  readonly dispatcher: Dispatcher
+  /** Scheme, host and port. */
+  readonly origin: string
+  /** Path and query. */
+  readonly path: string
+  readonly buildHeaders: HeaderBuilder
+  readonly authorization: Authorization
+  readonly timeoutMs: number
+  readonly maxRetryAfterMs: number
+  readonly deadOn: ReadonlySet<number>
+  readonly answerExcerpt: number
+  /** Texts that must not show in an error. */
+  readonly secrets: readonly string[]
+}
+
+/** Whoever wants to know how an exchange went. */
+export interface ExchangeOwner {
+  /** The outcome, once. An aborted exchange has none. */
+  settled(exchange: Exchange, outcome: Outcome): void
+  /** Nothing of the exchange is under way any more; once, after `settled` if there was an outcome. */
+  ended(exchange: Exchange): void
+}
+
+const aborted = new Error('aborted')
+
+/**
+ * One message's POST: at most two requests (a second one after a lost connection or a rejected token), one time limit.
+ *
+ * It is an undici dispatch handler because that costs neither a stream nor a promise for each message. The status line
+ * is the answer: 2xx settles as soon as the headers are there, and what follows is read only so that the connection can
+ * be used again. Any other status waits for the body, for its excerpt.
+ */
+export class Exchange implements Dispatcher.DispatchHandler {
+  readonly message: OutboundMessage
+  readonly index: number
+  readonly owner: ExchangeOwner
+  readonly #endpoint: Endpoint
+  #payload: Buffer | undefined
+  #controller: Dispatcher.DispatchController | undefined
+  #timer: NodeJS.Timeout | undefined
+  #startedAt = 0
+  #authorization: string | undefined
+  #resent = false
+  #reauthorized = false
+  #status = 0
+  #retryAfterMs: number | undefined
+  #body: AnswerBody | undefined
+  #settled = false
+  #over = false
+
+  constructor(endpoint: Endpoint, message: OutboundMessage, index: number, owner: ExchangeOwner) {
+    this.#endpoint = endpoint
+    this.message = message
+    this.index = index
+    this.owner = owner
+  }
+
+  get over(): boolean {
+    return this.#over
+  }
+
+  start(): void {
+    const header = this.#endpoint.authorization.header()
+    if (typeof header !== 'object') return this.#send(header)
+    header.then(
+      (value) => this.#send(value),
+      (error: unknown) =>
+        this.#fail(error instanceof AuthorizationError ? error.outcome : outcomeOfError(this.#endpoint.origin, error)),
+    )
+  }
+
+  /** Gives up without an outcome: the message was not delivered as far as anyone knows. */
+  abort(): void {
+    if (this.#over) return
+    this.#end()
+    this.#controller?.abort(aborted)
+  }
+
+  #send(authorization: string | undefined): void {
+    if (this.#over) return
+    const { dispatcher, path, buildHeaders, timeoutMs } = this.#endpoint
+    this.#authorization = authorization
+    this.#payload ??= Buffer.from(this.message.payload)
+    this.#timer ??= setTimeout(onTimeout, timeoutMs, this)
+    this.#startedAt = performance.now()
+    const headers = buildHeaders(this.message, this.#payload, Math.floor(Date.now() / 1000), authorization)
+    dispatcher.dispatch({ path, method: 'POST', headers, body: this.#payload }, this)
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#controller = controller
+    if (this.#over) controller.abort(aborted)
+  }
+
+  onResponseStart(
+    _controller: Dispatcher.DispatchController,
+    status: number,
+    headers: Record<string, string | string[] | undefined>,
+  ): void {
+    if (this.#over || status < 200) return
+    const { answerExcerpt, maxRetryAfterMs } = this.#endpoint
+    this.#status = status
+    if (status < 300) {
+      const durationMs = Math.round((performance.now() - this.#startedAt) * 10) / 10
+      this.#body = new AnswerBody(false)
+      return this.#settle({ kind: 'delivered', receipt: { status, durationMs } })
+    }
+    this.#retryAfterMs = retryAfterMs(headers['retry-after'], Date.now(), maxRetryAfterMs)
+    this.#body = new AnswerBody(answerExcerpt > 0 && isReadable(headers['content-type']))
+  }
+
+  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    if (this.#body?.add(chunk) === false) controller.abort(aborted)
+  }
+
+  onResponseEnd(): void {
+    if (!this.#over) this.#conclude(true)
+  }
+
+  onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
+    if (this.#over) return
+    if (this.#status > 0) return this.#conclude(true)
+    // A keep-alive connection that the server closed just as it was used again looks like this. The endpoint may have
+    // taken the request nevertheless: it is the same attempt with the same webhook-id, which receivers de-duplicate on.
+    if (!this.#resent && isConnectionLost(error)) {
+      this.#resent = true
+      return this.#send(this.#authorization)
+    }
+    this.#fail(outcomeOfError(this.#endpoint.origin, error))
+  }
+
+  timedOut(): void {
+    if (this.#over) return
+    const { origin, timeoutMs } = this.#endpoint
+    if (this.#status > 0) this.#conclude(false)
+    else this.#fail(outcomeOfTimeout(origin, timeoutMs, this.#controller !== undefined))
+    this.#controller?.abort(aborted)
+  }
+
+  /** The answer is here, or as much of it as will come. */
+  #conclude(inTime: boolean): void {
+    if (this.#settled) return this.#end()
+    const { authorization } = this.#endpoint
+    if (this.#status === 401 && inTime && !this.#reauthorized && authorization.rejected(this.#authorization)) {
+      this.#reauthorized = true
+      this.#status = 0
+      return this.start()
+    }
+    this.#fail(this.#refusal())
+  }
+
+  #refusal(): Outcome {
+    const { origin, deadOn, answerExcerpt, secrets, authorization } = this.#endpoint
+    const excerpt = this.#body?.excerpt(answerExcerpt, [...secrets, ...authorization.secrets()]) ?? ''
+    return outcomeOfStatus(origin, { status: this.#status, retryAfterMs: this.#retryAfterMs, excerpt }, deadOn)
+  }
+
+  #fail(outcome: Outcome): void {
+    if (this.#over) return
+    this.#settle(outcome)
+    this.#end()
+  }
+
+  #settle(outcome: Outcome): void {
+    this.#settled = true
+    this.owner.settled(this, outcome)
+  }
+
+  #end(): void {
+    this.#over = true
+    clearTimeout(this.#timer)
+    this.#payload = undefined
+    this.owner.ended(this)
+  }
+}
+
+function onTimeout(exchange: Exchange): void {
+  exchange.timedOut()
+}

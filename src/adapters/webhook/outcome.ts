@@ -1,0 +1,113 @@
+import { codeOf, messageOf } from '../../core/errors.js'
+import { type Outcome } from '../contract.js'
+
+type Failed = Exclude<Outcome, { kind: 'delivered' }>
+
+/**
+ * The endpoint, or what stands before it, is down or throttling; nothing says that it is this message. 408 is the
+ * endpoint's own time-out of our request. 521–524 are Cloudflare's "origin is down, unreachable, timed out".
+ */
+const pausing = new Set([408, 429, 502, 503, 504, 521, 522, 523, 524])
+
+/** Concerns every message alike: credentials (401, 403), a URL that has moved for good (301, 308) or is gone (410). */
+const misconfigured = new Map([
+  [301, 'the endpoint has moved; redirects are not followed, set url to where it is now'],
+  [308, 'the endpoint has moved; redirects are not followed, set url to where it is now'],
+  [401, 'the endpoint does not accept the credentials; check auth, headers and secrets'],
+  [403, 'the endpoint refuses these credentials; check auth, headers and secrets'],
+  [410, 'the endpoint says that it is gone; set url to another one, or remove the destination'],
+])
+
+/** A refusing answer. */
+export interface Answer {
+  readonly status: number
+  /** Milliseconds, already bounded. */
+  readonly retryAfterMs: number | undefined
+  /** A short piece of the answer's text, fit for an error message; empty when there is none. */
+  readonly excerpt: string
+}
+
+/** What an answer that is not 2xx means. `endpoint` is scheme and host only: paths and queries may carry tokens. */
+export function outcomeOfStatus(endpoint: string, answer: Answer, deadOn: ReadonlySet<number>): Failed {
+  const { status, excerpt } = answer
+  const remedy = misconfigured.get(status) ?? (status < 400 ? 'redirects are not followed' : undefined)
+  const text = [`POST ${endpoint} answered ${status}`, remedy, excerpt && JSON.stringify(excerpt)]
+    .filter(Boolean)
+    .join(': ')
+  const failure = { code: `HTTP_${status}`, message: text }
+  if (deadOn.has(status)) return { kind: 'dead', failure }
+  if (misconfigured.has(status)) return { kind: 'misconfigured', failure }
+  const kind = pausing.has(status) ? 'pause' : 'retry'
+  return answer.retryAfterMs === undefined ? { kind, failure } : { kind, failure, retryAfterMs: answer.retryAfterMs }
+}
+
+/** Handshakes that fail the same way until somebody changes a certificate, a key or the URL. Others may pass by. */
+const tlsCodes = new Set(
+  `CERT_HAS_EXPIRED CERT_NOT_YET_VALID CERT_REJECTED CERT_REVOKED CERT_SIGNATURE_FAILURE CERT_UNTRUSTED CERT_CHAIN_TOO_LONG
+  DEPTH_ZERO_SELF_SIGNED_CERT SELF_SIGNED_CERT_IN_CHAIN HOSTNAME_MISMATCH INVALID_CA INVALID_PURPOSE PATH_LENGTH_EXCEEDED
+  UNABLE_TO_GET_ISSUER_CERT UNABLE_TO_GET_ISSUER_CERT_LOCALLY UNABLE_TO_VERIFY_LEAF_SIGNATURE
+  UNABLE_TO_DECRYPT_CERT_SIGNATURE UNABLE_TO_DECODE_ISSUER_PUBLIC_KEY ERROR_IN_CERT_NOT_BEFORE_FIELD
+  ERROR_IN_CERT_NOT_AFTER_FIELD ERR_TLS_CERT_ALTNAME_INVALID ERR_TLS_CERT_ALTNAME_FORMAT
+  ERR_SSL_WRONG_VERSION_NUMBER ERR_SSL_UNSUPPORTED_PROTOCOL ERR_SSL_NO_PROTOCOLS_AVAILABLE ERR_SSL_PACKET_LENGTH_TOO_LONG
+  ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION ERR_SSL_TLSV1_ALERT_UNKNOWN_CA ERR_SSL_TLSV1_UNRECOGNIZED_NAME
+  ERR_SSL_TLSV1_ALERT_ACCESS_DENIED ERR_SSL_TLSV1_ALERT_INSUFFICIENT_SECURITY ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED
+  ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE ERR_SSL_SSLV3_ALERT_BAD_CERTIFICATE ERR_SSL_SSLV3_ALERT_CERTIFICATE_EXPIRED
+  ERR_SSL_SSLV3_ALERT_CERTIFICATE_REVOKED ERR_SSL_SSLV3_ALERT_CERTIFICATE_UNKNOWN ERR_SSL_SSLV3_ALERT_UNSUPPORTED_CERTIFICATE
+  ERR_SSL_TLS_ALERT_UNKNOWN_CA ERR_SSL_TLS_ALERT_PROTOCOL_VERSION ERR_SSL_SSL_TLS_ALERT_HANDSHAKE_FAILURE`.split(/\s+/),
+)
+
+const codes = new Map([
+  ['ECONNREFUSED', 'CONNECTION_REFUSED'],
+  ['ECONNRESET', 'CONNECTION_RESET'],
+  ['ECONNABORTED', 'CONNECTION_RESET'],
+  ['EPIPE', 'CONNECTION_RESET'],
+  ['UND_ERR_SOCKET', 'CONNECTION_RESET'],
+  ['ETIMEDOUT', 'CONNECT_TIMEOUT'],
+  ['UND_ERR_CONNECT_TIMEOUT', 'CONNECT_TIMEOUT'],
+  ['ENOTFOUND', 'DNS_FAILED'],
+  ['EAI_AGAIN', 'DNS_FAILED'],
+  ['EAI_FAIL', 'DNS_FAILED'],
+  ['EAI_NODATA', 'DNS_FAILED'],
+  ['UND_ERR_HEADERS_OVERFLOW', 'HTTP_PROTOCOL'],
+  ['UND_ERR_RES_CONTENT_LENGTH_MISMATCH', 'HTTP_PROTOCOL'],
+])
+
+/** Connecting to each of a name's addresses failed: Node gives them all, and the first speaks for them. */
+function firstOf(error: unknown): unknown {
+  return error instanceof AggregateError && error.errors.length > 0 ? error.errors[0] : error
+}
+
+/** The connection was lost before an answer came: a keep-alive connection may have been closed as it was used again. */
+export function isConnectionLost(error: unknown): boolean {
+  return codes.get(codeOf(error) ?? '') === 'CONNECTION_RESET'
+}
+
+/** What an error without any answer means. Certificates apart, nothing tells whether it is this message: it pauses. */
+export function outcomeOfError(endpoint: string, caught: unknown): Failed {
+  const error = firstOf(caught)
+  const code = codeOf(error) ?? ''
+  const failure = (name: string, remedy = ''): Failed['failure'] => ({
+    code: name,
+    message: `POST ${endpoint}: ${messageOf(error)}${remedy}`,
+  })
+  if (code === 'WAYBILL_ADDRESS_BLOCKED') return { kind: 'misconfigured', failure: failure('ADDRESS_BLOCKED') }
+  if (tlsCodes.has(code)) {
+    return {
+      kind: 'misconfigured',
+      failure: failure('TLS_FAILED', ` (${code}); check the certificate, tls.ca, tls.cert and url`),
+    }
+  }
+  // undici refused to build the request: a bug, and one of this message
+  if (code === 'UND_ERR_INVALID_ARG') return { kind: 'retry', failure: failure('REQUEST_INVALID') }
+  const name = codes.get(code) ?? (code.startsWith('HPE_') ? 'HTTP_PROTOCOL' : 'CONNECTION_FAILED')
+  return { kind: 'pause', failure: failure(name, code && ` (${code})`) }
+}
+
+/** The request's time was up. `sent`: it was on its way; otherwise there was no connection yet. */
+export function outcomeOfTimeout(endpoint: string, timeoutMs: number, sent: boolean): Failed {
+  const message = sent
+    ? `POST ${endpoint}: no answer within ${timeoutMs} ms`
+    : `POST ${endpoint}: no connection within ${timeoutMs} ms`
+  // One message may be at fault, or the whole endpoint: only the lane, which sees the others, can tell. So not charged.
+  return { kind: 'pause', failure: { code: sent ? 'TIMEOUT' : 'CONNECT_TIMEOUT', message } }
+}
