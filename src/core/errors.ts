@@ -31,6 +31,9 @@ export const errorCodes = [
   'WAYBILL_NOT_FOUND',
   'WAYBILL_USAGE',
   'WAYBILL_JOB_FAILED',
+  'WAYBILL_JOB_INVALID',
+  'WAYBILL_JOB_TIMEOUT',
+  'WAYBILL_UNKNOWN_JOB',
 ] as const
 
 export type ErrorCode = (typeof errorCodes)[number]
