@@ -1,0 +1,66 @@
+import { type ChannelModel, type ConfirmChannel } from 'amqplib'
+import { loadPeer } from '../../core/load-peer.js'
+import { type RabbitmqSettings } from '../../config/destinations/rabbitmq.js'
+import { hangUp } from './socket.js'
+import { declareTopology } from './topology.js'
+
+export interface Opened {
+  readonly connection: ChannelModel
+  readonly channel: ConfirmChannel
+}
+
+/**
+ * Connects, signs in, declares what the settings say and opens a confirm channel, all within `connectTimeout`. Throws what
+ * amqplib threw, or `WAYBILL_PEER_MISSING`.
+ */
+export async function open(settings: RabbitmqSettings, destination: string): Promise<Opened> {
+  const { connect } = await loadPeer('amqplib', () => import('amqplib'))
+  const deadline = performance.now() + settings.connectTimeout
+  const connection = await connect(urlWithHeartbeat(settings), {
+    // Without `timeout`, amqplib waits for ever for a peer that accepts and says nothing.
+    timeout: settings.connectTimeout,
+    noDelay: true,
+    keepAlive: true,
+    clientProperties: { connection_name: `waybill:${destination}` },
+    ...(settings.tls && {
+      ca: settings.tls.ca,
+      cert: settings.tls.cert,
+      key: settings.tls.key?.reveal(),
+      ...(settings.tls.servername !== undefined && { servername: settings.tls.servername }),
+    }),
+  })
+  // An error event without a listener would end the process; what it says also rejects the calls below.
+  connection.on('error', () => undefined)
+  // `timeout` covers the handshake alone. Destroying the socket rejects whatever is awaited here.
+  let late = false
+  const timer = setTimeout(
+    () => {
+      late = true
+      void hangUp(connection, 0)
+    },
+    Math.max(1, deadline - performance.now()),
+  )
+  try {
+    if (settings.declare) {
+      // A channel of its own: a declaration that is refused closes it.
+      const channel = await connection.createChannel()
+      channel.on('error', () => undefined)
+      await declareTopology(channel, settings.declare)
+      await channel.close()
+    }
+    return { connection, channel: await connection.createConfirmChannel() }
+  } catch (error) {
+    void hangUp(connection, 0)
+    if (late) throw new Error(`the broker did not answer within ${settings.connectTimeout} ms`, { cause: error })
+    throw error
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+/** amqplib reads the heartbeat interval, in seconds, from the URL's query and from nowhere else. */
+function urlWithHeartbeat({ url, heartbeat }: RabbitmqSettings): string {
+  const parsed = new URL(url.reveal())
+  parsed.searchParams.set('heartbeat', String(Math.max(1, Math.round(heartbeat / 1000))))
+  return parsed.href
+}
