@@ -15,7 +15,7 @@ const harmlessName = /(url|header|headers|ms|name|id|type|count|length)$/i
  * A plain, JSON-compatible picture of a configuration for people and logs: secrets are `[redacted]`, as are passwords
  * within URLs and texts under names such as `authorization`. Of the database only host, port and name are shown.
  */
-export function redact(config: ResolvedConfig): Json {
+export function redact(config: Omit<ResolvedConfig, 'warnings'>): Json {
   const { url, directUrl } = config.database
   const database = { ...config.database, url: databasePlace(url), directUrl: directUrl && databasePlace(directUrl) }
   return plain({ ...config, database })
@@ -29,11 +29,21 @@ export function fingerprintConfig(config: ResolvedConfig): string {
   const destinations = Object.fromEntries(config.destinations.map(({ name, ...rest }) => [name, rest]))
   const routes = Object.fromEntries(config.routes.map((route) => [route.pattern, [...route.destinations].sort()]))
   return createHash('sha256')
-    .update(JSON.stringify(plain({ destinations, routes })))
+    .update(JSON.stringify(sorted(plain({ destinations, routes }))))
     .digest('hex')
 }
 
-/** JSON with sorted keys and without secrets. */
+/** The same with its keys in order. */
+function sorted(value: Json): Json {
+  if (Array.isArray(value)) return (value as readonly Json[]).map(sorted)
+  if (typeof value !== 'object' || value === null) return value
+  const entries = Object.entries(value as { readonly [key: string]: Json })
+  return Object.fromEntries(
+    entries.map(([key, item]) => [key, sorted(item)] as const).sort(([a], [b]) => (a < b ? -1 : 1)),
+  )
+}
+
+/** JSON without secrets. */
 function plain(value: unknown, name = ''): Json {
   if (value instanceof Secret || isEnvReference(value)) return redacted
   if (value === null || value === undefined) return null
@@ -53,7 +63,7 @@ function plain(value: unknown, name = ''): Json {
   const entries = Object.entries(value)
     .filter(([, item]) => item !== undefined)
     .map(([key, item]): [string, Json] => [key, plain(item, hidden ? name : key)])
-  return Object.fromEntries(entries.sort(([a], [b]) => (a < b ? -1 : 1)))
+  return Object.fromEntries(entries)
 }
 
 /** Text with the user's part of a URL, and parameters that are called like a secret, masked. */

@@ -1,0 +1,216 @@
+/**
+ * The frame of the command line. A command is one file in `src/cli/commands/`:
+ *
+ *     export const register = defineCommand({
+ *       name: 'deliveries list',                       // words make groups: `waybill deliveries list`
+ *       summary: 'List what is not delivered',
+ *       arguments: { destination: argument.optional('name of the destination') },
+ *       options: { limit: option.number({ summary: 'rows at most', min: 1, max: 1000, default: 100 }) },
+ *       async run(ctx, { destination }, { limit }) {   // typed and checked
+ *         const pool = await ctx.pool()                // opened at the first call, closed when the command ends
+ *         const rows = await listDeliveries(pool, { destination, limit })
+ *         ctx.out.table(rows, columns)                 // a table, or JSON with --json
+ *       },
+ *     })
+ *
+ * and one line in the list of `main.ts`. Rules:
+ * - Results go through `ctx.out` to standard output, everything else to standard error, so that `--json` can be piped.
+ * - Throw a `WaybillError` or `InputError`; the frame prints it (`waybill: …`, or `{"error": …}` with `--json`) and
+ *   exits with 1. Usage errors exit with 2: options and arguments check themselves, throw `usageError` for the rest.
+ *   A command that ran but found something amiss returns 1.
+ * - Long-running commands end when `ctx.io.signal` aborts (SIGINT, SIGTERM, or the reader of standard output left).
+ * - Take environment, directory and streams from `ctx.io`, never from `process`; never call `process.exit`.
+ */
+import { Command, CommanderError } from 'commander'
+import { type Readable, type Writable } from 'node:stream'
+import pg from 'pg'
+import { type Environment, loadConfig, type ResolvedConfig } from '../config/index.js'
+import { codeOf, InputError, messageOf, WaybillError } from '../core/errors.js'
+import { version } from '../core/version.js'
+import { type ArgumentSpecs, type OptionSpecs, toArgument, toOption, type Values } from './options.js'
+import { Output, printable, toJson } from './output.js'
+
+export { argument, option } from './options.js'
+
+/** 0: done. 1: failed, or found something amiss. 2: called wrongly. */
+export type ExitCode = 0 | 1 | 2
+
+/** The world outside, so that a test can be it. */
+export interface CliIo {
+  readonly stdout: Writable
+  readonly stderr: Writable
+  readonly stdin: Readable
+  readonly env: Environment
+  readonly cwd: string
+  readonly signal: AbortSignal
+}
+
+export interface CommandContext {
+  readonly io: CliIo
+  readonly out: Output
+  /** Options that every command takes. */
+  readonly globals: GlobalOptions
+  /** Reads and checks the configuration, once. */
+  readonly loadConfig: () => Promise<ResolvedConfig>
+  /** Connections to the configured database, opened at the first call and closed when the command ends. */
+  readonly pool: () => Promise<pg.Pool>
+  /** Something to do when the command ends, however it ends; the last one registered goes first. */
+  readonly onEnd: (release: () => Promise<void> | void) => void
+}
+
+export interface GlobalOptions {
+  readonly config?: string
+  readonly json?: boolean
+  readonly databaseUrl?: string
+}
+
+export interface CommandDefinition<Arguments extends ArgumentSpecs, Options extends OptionSpecs> {
+  readonly name: string
+  readonly summary: string
+  /** Longer help below the summary: what it changes, an example. */
+  readonly description?: string
+  readonly arguments?: Arguments
+  readonly options?: Options
+  run(
+    ctx: CommandContext,
+    args: Values<Arguments>,
+    options: Values<Options>,
+  ): Promise<ExitCode | void> | ExitCode | void
+}
+
+/** What a file in `commands/` exports as `register`. */
+export type Register = (program: Command, session: CliSession) => void
+
+/** One run of the program. */
+export interface CliSession {
+  readonly io: CliIo
+  exitCode: ExitCode
+}
+
+/** Makes a command's `register` out of its definition. */
+export function defineCommand<
+  const Arguments extends ArgumentSpecs = Record<never, never>,
+  const Options extends OptionSpecs = Record<never, never>,
+>(definition: CommandDefinition<Arguments, Options>): Register {
+  return (program, session) => {
+    const words = definition.name.split(' ')
+    const parent = words.slice(0, -1).reduce(groupOf, program)
+    const command = parent.command(words.at(-1) ?? definition.name)
+    command.summary(definition.summary)
+    command.description([definition.summary, definition.description].filter(Boolean).join('\n\n'))
+    const args = Object.entries(definition.arguments ?? {})
+    for (const [key, spec] of args) command.addArgument(toArgument(key, spec))
+    for (const [key, spec] of Object.entries(definition.options ?? {})) command.addOption(toOption(key, spec))
+    command.action(async () => {
+      const given = Object.fromEntries(args.map(([key], index) => [key, command.processedArgs[index] as unknown]))
+      const releases: (() => Promise<void> | void)[] = []
+      const ctx = createContext(session.io, command.optsWithGlobals(), releases)
+      try {
+        const code = await definition.run(ctx, given as Values<Arguments>, command.opts())
+        session.exitCode = code ?? 0
+      } finally {
+        for (const release of releases.reverse()) await release()
+      }
+    })
+  }
+}
+
+function groupOf(parent: Command, word: string): Command {
+  const known = parent.commands.find((command) => command.name() === word)
+  return known ?? parent.command(word).description(`Commands for ${word}`)
+}
+
+function createContext(io: CliIo, globals: GlobalOptions, releases: (() => Promise<void> | void)[]): CommandContext {
+  let config: Promise<ResolvedConfig> | undefined
+  let pool: Promise<pg.Pool> | undefined
+  const load = (): Promise<ResolvedConfig> =>
+    (config ??= loadConfig({
+      file: globals.config,
+      databaseUrl: globals.databaseUrl,
+      environment: io.env,
+      cwd: io.cwd,
+    }))
+  return {
+    io,
+    globals,
+    out: new Output(io.stdout, globals.json ?? false),
+    loadConfig: load,
+    pool: () =>
+      (pool ??= load().then(({ database }) => {
+        const opened = openPool(database)
+        releases.push(() => opened.end())
+        return opened
+      })),
+    onEnd: (release) => void releases.push(release),
+  }
+}
+
+function openPool(database: ResolvedConfig['database']): pg.Pool {
+  const pool = new pg.Pool({
+    connectionString: database.url.reveal(),
+    max: Math.min(database.poolSize, 4),
+    application_name: 'waybill cli',
+    connectionTimeoutMillis: 10_000,
+  })
+  // an idle connection that breaks is replaced at its next use; without a listener it would end the process
+  pool.on('error', () => undefined)
+  return pool
+}
+
+/** The command was called wrongly in a way that no single option could tell. Exits with 2. */
+export function usageError(message: string): WaybillError {
+  return new WaybillError('WAYBILL_USAGE', message)
+}
+
+/** Parses and runs `argv` (without node and script); gives the exit code. Never throws and never exits. */
+export async function runCli(argv: readonly string[], io: CliIo, commands: readonly Register[]): Promise<ExitCode> {
+  const session: CliSession = { io, exitCode: 0 }
+  const program = createProgram(io)
+  for (const register of commands) register(program, session)
+  try {
+    await program.parseAsync(argv, { from: 'user' })
+    return session.exitCode
+  } catch (error) {
+    if (error instanceof CommanderError && error.exitCode === 0) return 0
+    const json = argv.includes('--json')
+    if (error instanceof CommanderError) {
+      // called without a command: the help is on standard error already
+      if (error.code !== 'commander.help') printError(io, usageError(error.message.replace(/^error: /, '')), json)
+      return 2
+    }
+    printError(io, error, json)
+    return codeOf(error) === 'WAYBILL_USAGE' ? 2 : 1
+  }
+}
+
+function createProgram(io: CliIo): Command {
+  // what commander would print about an error is printed by `printError`, once and in one form
+  const output = {
+    writeOut: (text: string) => void io.stdout.write(text),
+    writeErr: (text: string) => void io.stderr.write(text),
+    outputError: () => undefined,
+  }
+  return new Command('waybill')
+    .description('Transactional outbox and dispatcher for PostgreSQL')
+    .version(version)
+    .option('--config <file>', 'configuration file (default: WAYBILL_CONFIG, else waybill.config.{ts,mts,js,mjs,json})')
+    .option('--database-url <url>', 'PostgreSQL URL in place of the configured one; others on this host can see it')
+    .option('--json', 'print JSON for programs')
+    .configureOutput(output)
+    .configureHelp({ showGlobalOptions: true })
+    .exitOverride()
+}
+
+function printError(io: CliIo, thrown: unknown, json: boolean): void {
+  const error = thrown instanceof AggregateError ? ((thrown.errors[0] as unknown) ?? thrown) : thrown
+  const code = codeOf(error)
+  if (json) {
+    const problems = error instanceof InputError ? error.problems : undefined
+    const message = problems ? messageOf(error).split('\n', 1)[0] : messageOf(error)
+    io.stderr.write(`${toJson({ error: { code: code ?? null, message, ...(problems && { problems }) } })}\n`)
+    return
+  }
+  const text = messageOf(error).split('\n').map(printable).join('\n')
+  io.stderr.write(`waybill: ${text}${code ? ` (${code})` : ''}\n`)
+  if (io.env['WAYBILL_DEBUG'] && error instanceof Error) io.stderr.write(`${error.stack ?? ''}\n`)
+}

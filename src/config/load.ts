@@ -1,0 +1,122 @@
+import { existsSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { isAbsolute, join, resolve } from 'node:path'
+import { InputError, messageOf, WaybillError } from '../core/errors.js'
+import * as define from './define.js'
+import { type Environment, readVariable, Secret } from './destinations/secret.js'
+import { resolveConfig, type ResolvedConfig } from './resolve.js'
+
+/** Looked for in the working directory, in this order. */
+export const configFileNames = ['ts', 'mts', 'js', 'mjs', 'json'].map((extension) => `waybill.config.${extension}`)
+
+export interface LoadOptions {
+  /** Path of the file, absolute or relative to `cwd`. Default: the variable `WAYBILL_CONFIG`, else `waybill.config.*` in `cwd`. */
+  readonly file?: string | undefined
+  /** Default: `process.env`. */
+  readonly environment?: Environment | undefined
+  /** Default: the working directory of the process. */
+  readonly cwd?: string | undefined
+  /** Takes the place of `database.url`, wherever that comes from; `directUrl` is then not used. */
+  readonly databaseUrl?: string | undefined
+}
+
+/**
+ * Finds and reads a configuration file, and checks it. Without any file the environment alone is the configuration, if
+ * it holds `WAYBILL_DATABASE_URL` (or `databaseUrl` is given).
+ *
+ * @throws WaybillError `WAYBILL_CONFIG_NOT_FOUND`: no such file, or none and no database URL; says what was looked for.
+ * @throws InputError `WAYBILL_CONFIG_INVALID`: the file cannot be read or run, or what it says is wrong.
+ */
+export async function loadConfig(options: LoadOptions = {}): Promise<ResolvedConfig> {
+  const environment = options.environment ?? process.env
+  const file = findConfigFile(options, environment)
+  if (file === undefined && !options.databaseUrl && readVariable(environment, 'WAYBILL_DATABASE_URL') === undefined) {
+    const cwd = options.cwd ?? process.cwd()
+    throw new WaybillError(
+      'WAYBILL_CONFIG_NOT_FOUND',
+      `no configuration: looked in ${cwd} for ${configFileNames.join(', ')}, and for the environment variables WAYBILL_CONFIG and WAYBILL_DATABASE_URL; make a waybill.config.ts or set one of them`,
+    )
+  }
+  const raw = file === undefined ? {} : await readConfigFile(file)
+  return resolveConfig(withDatabaseUrl(raw, options.databaseUrl), environment)
+}
+
+/** The file that `loadConfig` reads; undefined when none is named and none lies in the directory. */
+export function findConfigFile(
+  options: Pick<LoadOptions, 'file' | 'cwd'>,
+  environment: Environment,
+): string | undefined {
+  const cwd = options.cwd ?? process.cwd()
+  const fromVariable = options.file ? undefined : readVariable(environment, 'WAYBILL_CONFIG')
+  const named = options.file || fromVariable
+  if (!named) return configFileNames.map((name) => join(cwd, name)).find((path) => existsSync(path))
+  const path = isAbsolute(named) ? named : resolve(cwd, named)
+  if (existsSync(path)) return path
+  const source = fromVariable === undefined ? '' : ' (from WAYBILL_CONFIG)'
+  throw new WaybillError('WAYBILL_CONFIG_NOT_FOUND', `no configuration file at ${path}${source}; check the path`)
+}
+
+/** What a configuration file says, unchecked: its default export, or the export named `config`. */
+export async function readConfigFile(path: string): Promise<unknown> {
+  if (path.endsWith('.json')) return parseJson(path, await readText(path))
+  const exported = await runModule(path)
+  const config = exported['default'] ?? exported['config']
+  if (config === undefined) {
+    throw invalidFile(
+      path,
+      'exports no configuration: write "export default defineConfig({ … })" or export it as "config"',
+    )
+  }
+  if (typeof config === 'function' || config instanceof Promise) {
+    throw invalidFile(path, 'must export the configuration itself, not a function or a promise')
+  }
+  return config
+}
+
+async function readText(path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8')
+  } catch (error) {
+    throw invalidFile(path, `cannot be read: ${messageOf(error)}`, error)
+  }
+}
+
+function parseJson(path: string, text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown
+  } catch {
+    // the parser's message quotes the text around the fault, and there may be a password in it
+    throw invalidFile(path, 'is not valid JSON')
+  }
+}
+
+/**
+ * jiti runs TypeScript on every supported Node, ESM or not. `waybill/config` is this very copy, so that a file that is
+ * mounted into a container needs no node_modules beside it. Nothing is cached: a file may hold secrets.
+ */
+async function runModule(path: string): Promise<Record<string, unknown>> {
+  const { createJiti } = await import('jiti')
+  const jiti = createJiti(path, {
+    fsCache: false,
+    moduleCache: false,
+    interopDefault: false,
+    virtualModules: { 'waybill/config': define },
+  })
+  try {
+    return await jiti.import(path)
+  } catch (error) {
+    throw invalidFile(path, `cannot be loaded: ${messageOf(error)}`, error)
+  }
+}
+
+function withDatabaseUrl(raw: unknown, url: string | undefined): unknown {
+  if (!url || typeof raw !== 'object' || raw === null) return raw
+  const section = (raw as { database?: unknown }).database ?? {}
+  if (typeof section !== 'object' || section === null) return raw
+  return { ...raw, database: { ...section, url: new Secret(url), directUrl: new Secret(url) } }
+}
+
+function invalidFile(path: string, message: string, cause?: unknown): InputError {
+  const options = cause === undefined ? undefined : { cause }
+  return new InputError('WAYBILL_CONFIG_INVALID', 'the configuration file is not usable:', [{ path, message }], options)
+}
