@@ -3,7 +3,7 @@ import { servicesDirectory } from './paths.js'
 import { stopProcess } from './processes.js'
 import { services } from './registry.js'
 import { forget, readStates } from './state.js'
-import { type ServiceName, type ServiceState } from './types.js'
+import { serviceNames, type ServiceName, type ServiceState } from './types.js'
 
 export interface DownOptions {
   /** Only these; everything when absent. What stands on one of them is stopped too. */
@@ -31,6 +31,7 @@ export async function down(options: DownOptions = {}): Promise<ServiceName[]> {
           }),
         )
       }
+      await sweep()
       return states.map((state) => state.name)
     },
   )
@@ -42,6 +43,12 @@ export async function stopService(state: ServiceState): Promise<void> {
   await stopProcess(state.pid, state.pidStarted, service.stopSignal)
   await service.afterStop?.(state)
   await forget(state.name)
+}
+
+/** Data of a service whose start was interrupted before it had a process: under the lock nobody is at work on it. */
+async function sweep(): Promise<void> {
+  const known = new Set((await readStates()).map((state) => state.name))
+  for (const name of serviceNames) if (!known.has(name)) await forget(name)
 }
 
 function isMeant(state: ServiceState, { names, owner }: DownOptions): boolean {

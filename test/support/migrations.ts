@@ -1,34 +1,32 @@
 import { createHash } from 'node:crypto'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import pg from 'pg'
+import { migrate } from '../../src/db/migrate.js'
 
 const root = join(import.meta.dirname, '../..')
 
 /** The one place through which tests bring a database to the current schema. */
 export async function applyMigrations(url: string): Promise<void> {
-  const client = new pg.Client({ connectionString: url })
-  await client.connect()
-  try {
-    for (const file of await migrationFiles()) await client.query(await readFile(file, 'utf8'))
-  } finally {
-    await client.end()
-  }
+  await migrate(url)
 }
 
 /** Changes whenever the schema may: a template made from other migrations is never mistaken for this one. */
 export async function migrationsHash(): Promise<string> {
   const hash = createHash('sha256')
-  for (const file of [...(await migrationFiles()), join(root, 'src/db/migrate.ts')]) {
-    hash.update(file.slice(root.length))
-    hash.update(await readFile(file).catch(() => ''))
+  for (const file of [
+    ...(await filesIn('prisma/migrations', '.sql')),
+    ...(await filesIn('src/db', '.ts', 'migrate')),
+  ]) {
+    hash.update(file)
+    hash.update(await readFile(join(root, file)))
   }
   return hash.digest('hex').slice(0, 12)
 }
 
-async function migrationFiles(): Promise<string[]> {
-  const directory = join(root, 'prisma/migrations')
-  const entries = await readdir(directory, { withFileTypes: true }).catch(() => [])
-  const names = entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name)
-  return names.sort().map((name) => join(directory, name, 'migration.sql'))
+async function filesIn(directory: string, extension: string, prefix = ''): Promise<string[]> {
+  const files = await readdir(join(root, directory), { recursive: true })
+  return files
+    .filter((file) => file.startsWith(prefix) && file.endsWith(extension))
+    .sort()
+    .map((file) => join(directory, file))
 }

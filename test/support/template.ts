@@ -21,7 +21,7 @@ export async function ensureTemplate(serverUrl: string): Promise<string> {
     await admin.query(`drop database if exists ${draft} with (force)`)
     await admin.query(`create database ${draft} template template0 encoding 'UTF8'`)
     await applyMigrations(databaseUrl(serverUrl, draft))
-    await admin.query(`alter database ${draft} with is_template true allow_connections false`)
+    await admin.query(`alter database ${draft} with allow_connections false`)
     await admin.query(`select pg_terminate_backend(pid) from pg_stat_activity where datname = '${draft}'`)
     await admin.query(`alter database ${draft} rename to ${name}`)
     return name
