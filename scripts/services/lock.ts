@@ -61,6 +61,6 @@ function holderLives(content: string): boolean {
   return processStarted(Number(pid)) === started
 }
 
-export function isCode(error: unknown, code: string): boolean {
+function isCode(error: unknown, code: string): boolean {
   return error instanceof Error && 'code' in error && error.code === code
 }

@@ -7,7 +7,7 @@ import { type Requirement } from './types.js'
 
 const policyFile = '/usr/sbin/policy-rc.d'
 
-export function missing(requirements: readonly Requirement[]): Requirement[] {
+function missing(requirements: readonly Requirement[]): Requirement[] {
   return requirements.filter((requirement) => !isInstalled(requirement.program))
 }
 
