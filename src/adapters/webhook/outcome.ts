@@ -1,3 +1,4 @@
+import { errors } from 'undici'
 import { codeOf, messageOf } from '../../core/errors.js'
 import { type Outcome } from '../contract.js'
 
@@ -99,7 +100,7 @@ export function outcomeOfError(endpoint: string, caught: unknown): Failed {
   }
   // undici refused to build the request: a bug, and one of this message
   if (code === 'UND_ERR_INVALID_ARG') return { kind: 'retry', failure: failure('REQUEST_INVALID') }
-  const name = codes.get(code) ?? (code.startsWith('HPE_') ? 'HTTP_PROTOCOL' : 'CONNECTION_FAILED')
+  const name = codes.get(code) ?? (error instanceof errors.HTTPParserError ? 'HTTP_PROTOCOL' : 'CONNECTION_FAILED')
   return { kind: 'pause', failure: failure(name, code && ` (${code})`) }
 }
 
