@@ -1,0 +1,182 @@
+import { codeOf, WaybillError } from '../core/errors.js'
+import { isConnectionError } from '../db/sqlstate.js'
+import { type AckOutcome, type JobState } from './job-state.js'
+import { type WatchedWorker } from './lease-watch.js'
+import { type JobPool } from './types.js'
+
+/** A job as a fetch gives it. */
+export interface FetchedJob {
+  readonly id: string
+  readonly message_id: string
+  readonly priority: number
+  readonly name: string
+  readonly key: string | null
+  readonly args: string
+  readonly headers: string | null
+  readonly attempt: number
+  readonly max_attempts: number
+  readonly run_at: Date
+  readonly created_at: Date
+}
+
+/** What a worker says of a job that it ran; `claim` is the fence. */
+export interface Acknowledgement {
+  readonly id: string
+  readonly claim: string
+  readonly outcome: AckOutcome
+  /** For retry, snooze and release: not before so many milliseconds from now. */
+  readonly inMs?: number
+  /** Why, for the job's errors. */
+  readonly error?: { readonly code: string; readonly message: string }
+}
+
+export interface WorkerIdentity {
+  readonly id: string
+  readonly name: string
+  readonly host: string
+  readonly pid: number
+  readonly version: string
+  readonly queues: readonly string[]
+  readonly leaseMs: number
+}
+
+/** SQLSTATEs of a schema, a table, a function or a column that is not there. */
+const missing = new Set(['3F000', '42P01', '42883', '42703'])
+
+/** The worker's calls, one SQL function each (`prisma/migrations/…_jobs`), one round trip each. */
+export class JobStore {
+  readonly #pool: JobPool
+  readonly #timeoutMs: number
+
+  /** `timeoutMs`: a call that takes longer fails as a lost connection does; what became of it is not known. */
+  constructor(pool: JobPool, timeoutMs: number) {
+    this.#pool = pool
+    this.#timeoutMs = timeoutMs
+  }
+
+  async register(worker: WorkerIdentity): Promise<void> {
+    const { id, name, host, pid, version, queues, leaseMs } = worker
+    try {
+      await this.#call('select waybill.worker_register($1, $2, $3, $4, $5, $6, $7)', [
+        id,
+        name,
+        host,
+        pid,
+        version,
+        queues,
+        leaseMs,
+      ])
+    } catch (error) {
+      if (missing.has(codeOf(error) ?? '')) {
+        throw new WaybillError('WAYBILL_SCHEMA_MISSING', 'the database has no job queue; run: waybill migrate', {
+          cause: error,
+        })
+      }
+      if (isConnectionError(error)) {
+        throw new WaybillError('WAYBILL_DATABASE_UNREACHABLE', 'the worker got no connection to its database', {
+          cause: error,
+        })
+      }
+      throw error
+    }
+  }
+
+  /** All workers there are, or undefined when this one is not known any more. */
+  async beat(
+    id: string,
+    claims: readonly string[],
+  ): Promise<{ recovered: number; workers: WatchedWorker[] } | undefined> {
+    const [row] = await this.#call<{ beat: { recovered: number; workers: WatchedWorker[] } | null }>(
+      'select waybill.worker_beat($1, $2::uuid[]) as beat',
+      [id, claims],
+    )
+    return row?.beat ?? undefined
+  }
+
+  /** How many jobs were taken back; undefined when the worker was gone or its beat has moved. */
+  async endWorker(id: string, beat: number | null, code: string, message: string): Promise<number | undefined> {
+    const [row] = await this.#call<{ n: number | null }>('select waybill.worker_end($1, $2, $3, $4) as n', [
+      id,
+      beat,
+      code,
+      message,
+    ])
+    return row?.n ?? undefined
+  }
+
+  async fetch(
+    worker: string,
+    claim: string,
+    queue: string,
+    limit: number,
+    after: readonly (Date | null)[],
+  ): Promise<FetchedJob[]> {
+    const marks = after.map((mark) => mark?.toISOString() ?? null)
+    return this.#call<FetchedJob>('select * from waybill.job_fetch($1, $2, $3, $4, $5::timestamptz[])', [
+      worker,
+      claim,
+      queue,
+      limit,
+      marks,
+    ])
+  }
+
+  /** The attempt that each job was charged, by id; only those that may run. */
+  async start(claim: string, ids: readonly string[]): Promise<Map<string, number>> {
+    const rows = await this.#call<{ id: string; attempt: number }>('select * from waybill.job_start($1, $2::uuid[])', [
+      claim,
+      ids,
+    ])
+    return new Map(rows.map(({ id, attempt }) => [id, attempt]))
+  }
+
+  async release(claim: string, ids: readonly string[]): Promise<void> {
+    await this.#call('select waybill.job_release($1, $2::uuid[])', [claim, ids])
+  }
+
+  /** The new state of each job that was still held by its claim, by id. */
+  async acknowledge(acks: readonly Acknowledgement[]): Promise<Map<string, JobState>> {
+    const rows = await this.#call<{ id: string; state: JobState }>(
+      'select * from waybill.job_ack($1::uuid[], $2::uuid[], $3::text[], $4::float8[], $5::text[], $6::text[])',
+      [
+        acks.map(({ id }) => id),
+        acks.map(({ claim }) => claim),
+        acks.map(({ outcome }) => outcome),
+        acks.map(({ inMs }) => inMs ?? null),
+        acks.map(({ error }) => storable(error?.code)),
+        acks.map(({ error }) => storable(error?.message)),
+      ],
+    )
+    return new Map(rows.map(({ id, state }) => [id, state]))
+  }
+
+  /** What was done; undefined when another worker maintains just now. */
+  async maintain(retentionMs: number, batch: number): Promise<{ rescued: number; deleted: number } | undefined> {
+    const [row] = await this.#call<{ done: { rescued: number; deleted: number } | null }>(
+      'select waybill.job_maintain($1, $2) as done',
+      [retentionMs, batch],
+    )
+    return row?.done ?? undefined
+  }
+
+  /** Draws a ticket: from now on, who inserts jobs notifies. */
+  async fallAsleep(): Promise<void> {
+    await this.#call(`select nextval('waybill.jobs_asleep')`, [])
+  }
+
+  async wakeUp(ticket: string): Promise<void> {
+    await this.#call(`select setval('waybill.jobs_awake', greatest(last_value, $1::bigint)) from waybill.jobs_awake`, [
+      ticket,
+    ])
+  }
+
+  async #call<Row>(text: string, values: unknown[]): Promise<Row[]> {
+    const { rows } = await this.#pool.query({ text, values, query_timeout: this.#timeoutMs })
+    return rows as Row[]
+  }
+}
+
+/** PostgreSQL's text has no U+0000: an error's message must not keep its job from being acknowledged. */
+function storable(text: string | undefined): string | null {
+  return text === undefined ? null : text.replaceAll('\0', '').slice(0, 2000)
+}

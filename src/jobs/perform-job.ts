@@ -1,0 +1,114 @@
+import { backoffDelay, type BackoffSettings } from '../core/backoff.js'
+import { codeOf, messageOf, WaybillError } from '../core/errors.js'
+import { isDecision, outcomeOf } from './decisions.js'
+import { type Handlers } from './handlers.js'
+import { type FetchedJob, type Acknowledgement } from './job-store.js'
+import { type Job } from './types.js'
+
+/** Reason with which a job's signal is aborted when its worker stops and no longer waits. */
+export class WorkerStopping extends Error {
+  constructor() {
+    super('the worker is stopping')
+    this.name = 'WorkerStopping'
+  }
+}
+
+/** Reason with which a job's signal is aborted when another worker may have taken the job. */
+export class LeaseLost extends Error {
+  constructor() {
+    super("the worker's lease ended: another worker may have taken this job")
+    this.name = 'LeaseLost'
+  }
+}
+
+export interface PerformContext {
+  readonly queue: string
+  readonly claim: string
+  /** Attempt that the start was charged. */
+  readonly attempt: number
+  readonly handlers: Handlers
+  readonly backoff: BackoffSettings
+  /** The job's own. Others abort it with `WorkerStopping` or `LeaseLost`; running out of time does with the error. */
+  readonly abort: AbortController
+}
+
+export interface Performed {
+  readonly ack: Acknowledgement
+  /** Resolves when the handler has really ended: one that ran out of time may still be going on. */
+  readonly ended: Promise<void>
+}
+
+/** Runs a job's handler and says what to acknowledge. Never rejects. */
+export async function performJob(fetched: FetchedJob, context: PerformContext): Promise<Performed> {
+  const { claim, abort, handlers } = context
+  let { backoff } = context
+  let ended: Promise<void> = Promise.resolve()
+  try {
+    const handler = handlers.find(fetched.name)
+    backoff = handler.backoff ?? backoff
+    const job = toJob(fetched, context)
+    const run = (async () => handler.run(job, { signal: abort.signal }))()
+    ended = run.then(
+      () => undefined,
+      () => undefined,
+    )
+    const result = await withTimeout(run, handler.timeoutMs, abort)
+    const outcome = isDecision(result) ? outcomeOf(result) : ({ outcome: 'complete' } as const)
+    return { ack: { id: fetched.id, claim, ...outcome }, ended }
+  } catch (error) {
+    return { ack: { id: fetched.id, claim, ...outcomeOfThrown(error, context, backoff) }, ended }
+  }
+}
+
+function outcomeOfThrown(
+  error: unknown,
+  { abort, attempt }: PerformContext,
+  backoff: BackoffSettings,
+): Pick<Acknowledgement, 'outcome' | 'inMs' | 'error'> {
+  if (isDecision(error)) return outcomeOf(error)
+  // cut short by the worker's stop, not by a fault of its own
+  if (abort.signal.reason instanceof WorkerStopping) return { outcome: 'release' }
+  return { outcome: 'retry', inMs: backoffDelay(attempt, backoff), error: failureOf(error) }
+}
+
+function failureOf(error: unknown): { code: string; message: string } {
+  const name = error instanceof Error ? error.name : typeof error
+  return { code: codeOf(error) ?? name, message: messageOf(error) }
+}
+
+async function withTimeout(
+  run: Promise<unknown>,
+  timeoutMs: number | undefined,
+  abort: AbortController,
+): Promise<unknown> {
+  if (timeoutMs === undefined) return run
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      const error = new WaybillError('WAYBILL_JOB_TIMEOUT', `the job took longer than its ${timeoutMs} ms`)
+      abort.abort(error)
+      reject(error)
+    }, timeoutMs)
+  })
+  try {
+    return await Promise.race([run, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+function toJob(fetched: FetchedJob, { queue, attempt }: PerformContext): Job {
+  return {
+    id: fetched.id,
+    messageId: fetched.message_id,
+    queue,
+    name: fetched.name,
+    key: fetched.key,
+    args: JSON.parse(fetched.args) as unknown,
+    argsText: fetched.args,
+    headers: fetched.headers === null ? {} : (JSON.parse(fetched.headers) as Record<string, string>),
+    attempt,
+    maxAttempts: fetched.max_attempts,
+    createdAt: fetched.created_at,
+  }
+}

@@ -1,0 +1,174 @@
+import { backoffDelay, type BackoffSettings } from '../core/backoff.js'
+import { type Clock } from '../core/clock.js'
+import { codeOf, messageOf } from '../core/errors.js'
+import { staleHolder } from '../db/sqlstate.js'
+import { type Acknowledger } from './acknowledger.js'
+import { type Handlers } from './handlers.js'
+import { type Heartbeat } from './heartbeat.js'
+import { type FetchedJob, type JobStore } from './job-store.js'
+import { type JobListener } from './listener.js'
+import { performJob } from './perform-job.js'
+import { type Session } from './session.js'
+import { type JobLogger } from './types.js'
+import { Wake } from './wake.js'
+
+export interface QueueRunnerOptions {
+  readonly queue: string
+  readonly concurrency: number
+  readonly pollMs: number
+  readonly backoff: BackoffSettings
+  readonly handlers: Handlers
+  readonly store: JobStore
+  readonly acknowledger: Acknowledger
+  readonly heartbeat: Heartbeat
+  readonly listener: JobListener | undefined
+  readonly clock: Clock
+  readonly logger: JobLogger
+}
+
+const errorBackoff = { baseMs: 100, capMs: 5_000 }
+const firstIdleMs = 20
+/** A fetch from the beginning takes this share of the time at most. */
+const walkShare = 20
+
+/** Fetches jobs of one queue, as many as have a slot, and runs them. */
+export class QueueRunner {
+  readonly #options: QueueRunnerOptions
+  readonly #running = new Set<AbortController>()
+  readonly #wake = new Wake()
+  readonly #marks: (Date | null)[] = [null, null, null, null]
+  #taken = 0
+  #nextWalkAt = 0
+  #idleMs = firstIdleMs
+
+  constructor(options: QueueRunnerOptions) {
+    this.#options = options
+  }
+
+  /** Slots that are taken: jobs claimed, running, or being acknowledged. */
+  get taken(): number {
+    return this.#taken
+  }
+
+  /** Ends a sleep: there may be jobs. */
+  wake(): void {
+    this.#idleMs = firstIdleMs
+    this.#wake.wake()
+  }
+
+  /** Aborts the signals of all that runs. */
+  abort(reason: Error): void {
+    for (const controller of this.#running) controller.abort(reason)
+  }
+
+  /** Fetches until `stopping`; what runs then goes on. Never rejects. */
+  async run(stopping: AbortSignal): Promise<void> {
+    const { clock, logger, queue } = this.#options
+    let failures = 0
+    while (!stopping.aborted) {
+      try {
+        await this.#turn(stopping)
+        failures = 0
+      } catch (error) {
+        failures += 1
+        if (codeOf(error) === staleHolder) this.#options.heartbeat.lookNow()
+        else logger.warn({ queue, code: codeOf(error), error: messageOf(error) }, 'fetching jobs failed; trying again')
+        await clock.sleep(backoffDelay(failures, errorBackoff), stopping)
+      }
+    }
+  }
+
+  async #turn(stopping: AbortSignal): Promise<void> {
+    const { clock, concurrency, pollMs, listener } = this.#options
+    const free = concurrency - this.#taken
+    if (free === 0) return this.#wake.wait(stopping)
+    const startedAt = clock.monotonic()
+    const walk = startedAt >= this.#nextWalkAt
+    const found = await this.#fetch(free, walk, stopping)
+    const now = clock.monotonic()
+    if (walk) this.#nextWalkAt = now + walkShare * (now - startedAt)
+    if (found > 0) this.#idleMs = firstIdleMs
+    if (found === free || stopping.aborted) return
+    // only a fetch from the beginning knows that there is nothing
+    if (!walk) return this.#wake.sleep(Math.min(pollMs, this.#nextWalkAt - now), clock, stopping)
+    // inserted before the ticket was drawn, nothing tells of it: look once more
+    if (found === 0 && listener !== undefined && (await listener.arm())) return
+    await this.#wake.sleep(this.#idleMs, clock, stopping)
+    this.#idleMs = Math.min(pollMs, this.#idleMs * 2)
+  }
+
+  /** How many jobs came. */
+  async #fetch(limit: number, walk: boolean, stopping: AbortSignal): Promise<number> {
+    const { store, queue, heartbeat } = this.#options
+    const session = heartbeat.session
+    const claim = session.claim(limit)
+    this.#taken += limit
+    let jobs: FetchedJob[] = []
+    try {
+      const marks = walk ? [null, null, null, null] : this.#marks
+      jobs = await store.fetch(session.id, claim, queue, limit, marks)
+      jobs.sort((a, b) => a.priority - b.priority || a.run_at.getTime() - b.run_at.getTime())
+      for (const { priority, run_at } of jobs) this.#marks[priority] = run_at
+    } finally {
+      // a fetch that failed may have claimed all the same: the heartbeat takes back what nobody knows of
+      this.#free(session, claim, limit - jobs.length)
+    }
+    if (jobs.length > 0) await this.#start(jobs, session, claim, stopping)
+    return jobs.length
+  }
+
+  async #start(jobs: readonly FetchedJob[], session: Session, claim: string, stopping: AbortSignal): Promise<void> {
+    const { store, clock, logger, queue } = this.#options
+    const ids = jobs.map(({ id }) => id)
+    for (let failures = 0; !stopping.aborted; failures++) {
+      try {
+        const attempts = await store.start(claim, ids)
+        for (const job of jobs) {
+          const attempt = attempts.get(job.id)
+          if (attempt === undefined) this.#free(session, claim, 1)
+          else void this.#perform(job, attempt, session, claim)
+        }
+        return
+      } catch (error) {
+        // starting is idempotent: whether the first call got through does not matter
+        logger.warn(
+          { queue, jobs: ids.length, code: codeOf(error), error: messageOf(error) },
+          'starting jobs failed; trying again',
+        )
+        await clock.sleep(backoffDelay(failures + 1, errorBackoff), stopping)
+      }
+    }
+    try {
+      await store.release(claim, ids)
+    } catch (error) {
+      logger.warn(
+        { queue, jobs: ids.length, code: codeOf(error), error: messageOf(error) },
+        'releasing jobs failed; the end of the worker does',
+      )
+    }
+    this.#free(session, claim, ids.length)
+  }
+
+  async #perform(job: FetchedJob, attempt: number, session: Session, claim: string): Promise<void> {
+    const { queue, handlers, backoff, acknowledger, logger } = this.#options
+    const abort = new AbortController()
+    this.#running.add(abort)
+    const { ack, ended } = await performJob(job, { queue, claim, attempt, handlers, backoff, abort })
+    const state = await acknowledger.acknowledge(ack)
+    session.settle(claim)
+    const fields = { queue, job: job.id, name: job.name, attempt, code: ack.error?.code }
+    if (state === undefined) logger.warn(fields, 'the job was taken from this worker before it was acknowledged')
+    else if (state === 'discarded') logger.error(fields, 'the job failed for the last time and was discarded')
+    else if (state === 'retryable') logger.warn(fields, 'the job failed and will be retried')
+    // a handler that ignores its signal keeps its slot: no more than `concurrency` run at once
+    await ended
+    this.#running.delete(abort)
+    this.#taken -= 1
+    this.#wake.wake()
+  }
+
+  #free(session: Session, claim: string, slots: number): void {
+    session.settle(claim, slots)
+    this.#taken -= slots
+  }
+}

@@ -1,0 +1,45 @@
+import { type BackoffSettings } from '../core/backoff.js'
+import { InputError, type Problem } from '../core/errors.js'
+import { type WorkerOptions } from './types.js'
+
+export interface ResolvedWorkerOptions {
+  readonly queues: readonly { readonly name: string; readonly concurrency: number }[]
+  readonly leaseMs: number
+  readonly pollMs: number
+  readonly retentionMs: number
+  readonly backoff: BackoffSettings
+}
+
+/** Fills in defaults. Throws `WAYBILL_JOB_INVALID` with everything that is wrong. */
+export function resolveWorkerOptions(options: WorkerOptions): ResolvedWorkerOptions {
+  const problems: Problem[] = []
+  const number = (path: string, value: number, min: number, max: number): number => {
+    if (!(value >= min && value <= max))
+      problems.push({ path, message: `is ${value}; must be a number from ${min} to ${max}` })
+    return value
+  }
+  const queues = Object.entries(options.queues).map(([name, { concurrency = 10 }]) => {
+    number(`queues.${name}.concurrency`, concurrency, 1, 1_000)
+    if (!Number.isInteger(concurrency))
+      problems.push({ path: `queues.${name}.concurrency`, message: 'must be a whole number' })
+    return { name, concurrency }
+  })
+  if (queues.length === 0)
+    problems.push({ path: 'queues', message: 'is empty; name a queue, such as { default: { concurrency: 10 } }' })
+  if ((options.pool === undefined) === (options.connectionString === undefined)) {
+    problems.push({ path: 'pool', message: 'give either pool or connectionString' })
+  }
+  const { baseMs, capMs } = options.backoff ?? { baseMs: 2_000, capMs: 86_400_000 }
+  const resolved = {
+    queues,
+    leaseMs: number('leaseMs', options.leaseMs ?? 30_000, 500, 3_600_000),
+    pollMs: number('pollMs', options.pollMs ?? 1_000, 10, 60_000),
+    retentionMs: number('retentionMs', options.retentionMs ?? 7 * 86_400_000, 0, 10 * 365 * 86_400_000),
+    backoff: {
+      baseMs: number('backoff.baseMs', baseMs, 1, capMs),
+      capMs: number('backoff.capMs', capMs, 1, 365 * 86_400_000),
+    },
+  }
+  if (problems.length > 0) throw new InputError('WAYBILL_JOB_INVALID', "the worker's options are not valid:", problems)
+  return resolved
+}
