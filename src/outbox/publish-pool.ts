@@ -1,0 +1,22 @@
+import { type RunStatement } from './publish.js'
+
+/** A pool for what is published in a transaction of its own. */
+export interface OwnPool {
+  readonly run: RunStatement
+  /** Waits for what is under way. */
+  end(): Promise<void>
+}
+
+/** Makes a pool. `pg` is loaded here and not before: who publishes through an ORM only need not have it in memory. */
+export async function openPool(connectionString: string, max: number, prepared: boolean): Promise<OwnPool> {
+  const { createPool } = await import('../db/pool.js')
+  // not "waybill…": an operator may end sessions of that name to take a dispatcher's place
+  const pool = createPool({ connectionString, max, applicationName: 'publisher (waybill)' })
+  return {
+    run: async ({ name, text, values }) => {
+      const { rows } = await pool.query<Record<string, unknown>>(prepared ? { name, text, values } : { text, values })
+      return rows
+    },
+    end: () => pool.end(),
+  }
+}

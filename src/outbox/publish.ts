@@ -1,0 +1,144 @@
+import { WaybillError } from '../core/errors.js'
+import { arrayLiteral } from './publish-array.js'
+import { asPublishError } from './publish-errors.js'
+
+/**
+ * The SQL side of publishing: each call is one statement, a call of the functions that any language can use. Every
+ * parameter is text or null and is cast in SQL, first to text: drivers that ask the database for a parameter's type would
+ * otherwise encode JSON and arrays a second time. What comes back is text too, so no driver's type parsers matter.
+ */
+
+/** A message that was checked, as `waybill.publish` takes it. */
+export interface LogMessage {
+  /** uuid */
+  readonly id: string
+  readonly topic: string
+  /** JSON text, stored byte for byte. */
+  readonly payload: string
+  readonly key: string | null
+  /** JSON text of an object of strings. */
+  readonly headers: string | null
+  /** Not before this time. */
+  readonly at: Date | null
+  /** Not before this many milliseconds from now, by the database's clock. */
+  readonly delayMs: number | null
+  readonly dedupeKey: string | null
+  /** Milliseconds; null: the database's default of 24 hours. */
+  readonly dedupeWindowMs: number | null
+  readonly destinations: readonly string[] | null
+  readonly keyLock: boolean
+}
+
+/** One statement with text parameters. `name` is for drivers with named prepared statements, when they are wanted. */
+export interface PublishStatement {
+  readonly name: string
+  readonly text: string
+  readonly values: (string | null)[]
+}
+
+/** Runs a statement where it belongs, and gives its rows as objects. */
+export type RunStatement = (statement: PublishStatement) => PromiseLike<readonly unknown[]>
+
+/** Publishes one message. Gives its id, or the first one's where the dedupe key was used before. */
+export async function publishOne(run: RunStatement, message: LogMessage): Promise<string> {
+  return text(await call(run, isPlain(message) ? plainStatement(message) : fullStatement(message)), 'id')
+}
+
+/** Publishes all of them or none, in order, in one statement. Gives an id for each. */
+export async function publishAll(run: RunStatement, messages: readonly LogMessage[]): Promise<string[]> {
+  return text(await call(run, manyStatement(messages)), 'ids').split(',')
+}
+
+/** Takes back a message that is still scheduled; false when there is none. */
+export async function cancelScheduled(run: RunStatement, id: string): Promise<boolean> {
+  return text(await call(run, { name: 'waybill_cancel', text: cancelText, values: [id] }), 'cancelled') === 'true'
+}
+
+async function call(run: RunStatement, statement: PublishStatement): Promise<readonly unknown[]> {
+  try {
+    return await run(statement)
+  } catch (error) {
+    throw asPublishError(error)
+  }
+}
+
+function text(rows: readonly unknown[], column: string): string {
+  const row = rows[0]
+  const value = typeof row === 'object' && row !== null ? (row as Record<string, unknown>)[column] : undefined
+  if (typeof value === 'string') return value
+  throw new WaybillError(
+    'WAYBILL_TX_INVALID',
+    `tx: its query(sql, parameters) gave no row with ${column}; it must resolve to an array of objects, or to { rows } of them. Roll the transaction back: the statement may have run`,
+  )
+}
+
+const plainText =
+  'select waybill.publish($1::text, $2::text::json, $3::text, $4::text::json, $5::text::uuid)::text as id'
+
+const fullText = `select waybill.publish($1::text, $2::text::json, $3::text, $4::text::json, $5::text::uuid,
+  coalesce($6::text::timestamptz, clock_timestamp() + $7::text::float8 * interval '1 millisecond'),
+  $8::text, $9::text::float8 * interval '1 millisecond', $10::text::text[], $11::text::boolean)::text as id`
+
+// An array that is null or shorter counts as nulls: what no message uses costs nothing.
+const manyText = `select array_to_string(waybill.publish_many(
+  $1::text::text[], $2::text::json[], $3::text::text[], $4::text::json[], $5::text::uuid[],
+  array(select coalesce(t.at, clock_timestamp() + t.ms * interval '1 millisecond')
+          from unnest($6::text::timestamptz[], $7::text::float8[]) with ordinality t(at, ms, i) order by t.i),
+  $8::text::text[],
+  array(select w.ms * interval '1 millisecond'
+          from unnest($9::text::float8[]) with ordinality w(ms, i) order by w.i),
+  $10::text::json[], $11::text::boolean[]), ',') as ids`
+
+const cancelText = 'select waybill.cancel($1::text::uuid)::text as cancelled'
+
+function isPlain(message: LogMessage): boolean {
+  return (
+    message.at === null &&
+    message.delayMs === null &&
+    message.dedupeKey === null &&
+    message.destinations === null &&
+    !message.keyLock
+  )
+}
+
+function plainStatement({ topic, payload, key, headers, id }: LogMessage): PublishStatement {
+  return { name: 'waybill_publish', text: plainText, values: [topic, payload, key, headers, id] }
+}
+
+function fullStatement(message: LogMessage): PublishStatement {
+  const { topic, payload, key, headers, id, at, delayMs, dedupeKey, dedupeWindowMs, destinations, keyLock } = message
+  const values = [
+    ...[topic, payload, key, headers, id, isoText(at), numberText(delayMs), dedupeKey, numberText(dedupeWindowMs)],
+    ...[destinations && arrayLiteral(destinations), String(keyLock)],
+  ]
+  return { name: 'waybill_publish_full', text: fullText, values }
+}
+
+function manyStatement(messages: readonly LogMessage[]): PublishStatement {
+  const column = (value: (message: LogMessage) => string | null): string => arrayLiteral(messages.map(value))
+  /** Null where no message has it. */
+  const sparse = (value: (message: LogMessage) => string | null): string | null =>
+    messages.some((message) => value(message) !== null) ? column(value) : null
+  const values = [
+    column((m) => m.topic),
+    column((m) => m.payload),
+    sparse((m) => m.key),
+    sparse((m) => m.headers),
+    column((m) => m.id),
+    sparse((m) => isoText(m.at)),
+    sparse((m) => numberText(m.delayMs)),
+    sparse((m) => m.dedupeKey),
+    sparse((m) => numberText(m.dedupeWindowMs)),
+    sparse((m) => m.destinations && JSON.stringify(m.destinations)),
+    sparse((m) => (m.keyLock ? 'true' : null)),
+  ]
+  return { name: 'waybill_publish_many', text: manyText, values }
+}
+
+function isoText(at: Date | null): string | null {
+  return at === null ? null : at.toISOString()
+}
+
+function numberText(value: number | null): string | null {
+  return value === null ? null : String(value)
+}

@@ -1,0 +1,134 @@
+import { WaybillError } from '../core/errors.js'
+import { type PublishStatement } from '../outbox/publish.js'
+
+/**
+ * `pg` clients. Whether one is inside a transaction is what PostgreSQL says with each ReadyForQuery message (protocol,
+ * 55.7): I idle, T in a transaction, E in a failed one. No SQL can tell: every statement is in some transaction.
+ */
+export interface PgClient {
+  query(query: PgQuery): PromiseLike<{ readonly rows: readonly unknown[] }>
+  /** pg 8.21 and later. */
+  getTransactionStatus?(): string | null
+  /** False while a statement is under way; not there on the native client. */
+  readonly readyForQuery?: boolean | undefined
+  /** False after the connection was lost; in all versions since 7. */
+  readonly _queryable?: boolean | undefined
+  readonly _ending?: boolean | undefined
+  /** Of all versions of the JavaScript client. */
+  readonly connection?: {
+    prependListener(event: 'readyForQuery', listener: (message?: { status?: string }) => void): unknown
+  }
+  once(event: 'drain' | 'end', listener: () => void): unknown
+  off(event: 'drain' | 'end', listener: () => void): unknown
+}
+
+interface PgQuery {
+  readonly name?: string
+  readonly text: string
+  readonly values?: (string | null)[]
+}
+
+/** By structure: a client may be of another copy of `pg` than ours. */
+export function isPgClient(value: object): value is PgClient {
+  const client = value as Partial<PgClient> & { processID?: unknown; escapeLiteral?: unknown }
+  if (typeof client.query !== 'function' || typeof client.once !== 'function') return false
+  if (typeof client.getTransactionStatus === 'function') return true
+  return (
+    'processID' in client &&
+    typeof client.escapeLiteral === 'function' &&
+    typeof client.connection?.prependListener === 'function'
+  )
+}
+
+/** The last of our own statements that wait for a client; there only while one waits. */
+const tails = new WeakMap<PgClient, Promise<unknown>>()
+
+/**
+ * Runs a statement in the client's transaction; throws `WAYBILL_TX_INVALID`, and writes nothing, when there is none or it
+ * has failed. While other statements are under way the last known status says nothing (one may be the commit), so it
+ * waits for them first. Adds no statement, but for the first look at a client of pg before 8.21.
+ */
+export function runInPgTransaction(
+  client: PgClient,
+  statement: PublishStatement,
+  prepared: boolean,
+): Promise<readonly unknown[]> {
+  const send = async (): Promise<readonly unknown[]> => {
+    for (;;) {
+      while (isBusy(client)) await drained(client)
+      if (knowsStatus(client)) break
+      await askStatus(client)
+    }
+    // no await between looking and sending
+    requireTransaction(statusOf(client))
+    const { name, text, values } = statement
+    return (await client.query(prepared ? { name, text, values } : { text, values })).rows
+  }
+  const before = tails.get(client)
+  if (before === undefined && !isBusy(client)) return send()
+  // one after another: all of them waking at once, for each that goes, would be work of n²
+  const result = (before ?? Promise.resolve()).then(send)
+  const tail = result.then(
+    () => undefined,
+    () => undefined,
+  )
+  tails.set(client, tail)
+  void tail.then(() => {
+    if (tails.get(client) === tail) tails.delete(client)
+  })
+  return result
+}
+
+/** A client that is gone will never be ready: its own refusal says so best. */
+function isBusy(client: PgClient): boolean {
+  return client.readyForQuery === false && client._queryable !== false && client._ending !== true
+}
+
+function drained(client: PgClient): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      client.off('drain', done)
+      client.off('end', done)
+      resolve()
+    }
+    client.once('drain', done)
+    client.once('end', done)
+  })
+}
+
+function requireTransaction(status: string | null | undefined): void {
+  if (status === 'T') return
+  if (status === 'E') {
+    throw new WaybillError(
+      'WAYBILL_TX_INVALID',
+      'tx: an earlier statement of this transaction failed, so nothing more can be written in it; roll it back (and look for the first error)',
+    )
+  }
+  throw new WaybillError(
+    'WAYBILL_TX_INVALID',
+    status === 'I'
+      ? 'tx: this pg client is not in a transaction; run "begin" on it first, or give tx: null to publish in a transaction of the message\'s own'
+      : 'tx: this pg client is not connected; connect it and run "begin" first',
+  )
+}
+
+/** Of clients of pg before 8.21, from the messages we listened to ourselves. */
+const heard = new WeakMap<PgClient, { status: string | undefined }>()
+
+function knowsStatus(client: PgClient): boolean {
+  return typeof client.getTransactionStatus === 'function' || heard.get(client)?.status !== undefined
+}
+
+function statusOf(client: PgClient): string | null | undefined {
+  return typeof client.getTransactionStatus === 'function' ? client.getTransactionStatus() : heard.get(client)?.status
+}
+
+/** An empty query makes the server say ReadyForQuery; from then on its every message is heard. */
+async function askStatus(client: PgClient): Promise<void> {
+  if (!heard.has(client)) {
+    const entry: { status: string | undefined } = { status: undefined }
+    heard.set(client, entry)
+    client.connection?.prependListener('readyForQuery', (message) => (entry.status = message?.status))
+  }
+  await client.query({ text: '' })
+}

@@ -1,0 +1,124 @@
+import { validate as isUuid } from 'uuid'
+import { InputError, WaybillError, type Problem } from '../core/errors.js'
+import { cancelScheduled, publishAll, publishOne, type RunStatement } from '../outbox/publish.js'
+import { openPool, type OwnPool } from '../outbox/publish-pool.js'
+import { prepareMessage, type MessageRules } from './message.js'
+import { prepareMessages } from './message-list.js'
+import { type Message, type PublishOptions, type QueueOptions, type TransactionOption } from './options.js'
+import { checkQueueOptions } from './queue-options.js'
+import { shapeOf } from './shape.js'
+import { type AnyTopics, type PayloadOf, type TopicMap, type TopicOf } from './topics.js'
+import { queryRunner, transactionRunner } from './transaction.js'
+
+/**
+ * Publishes messages into the log, in the caller's own transaction: what is committed is delivered, what is rolled back
+ * never was. Each call adds one statement. Safe to share; it holds no connection but those of its own pool.
+ *
+ * All methods reject with an `InputError` for input that was refused, before anything is written, and with a
+ * `WaybillError` of code `WAYBILL_TX_REQUIRED`, `WAYBILL_TX_INVALID`, `WAYBILL_SCHEMA_MISSING`,
+ * `WAYBILL_PERMISSION_DENIED` or `WAYBILL_QUEUE_CLOSED`. Other errors of the database pass through as they are.
+ */
+export class Queue<Topics extends TopicMap = AnyTopics> implements AsyncDisposable {
+  readonly #rules: MessageRules
+  readonly #options: ReturnType<typeof checkQueueOptions>
+  #own: Promise<OwnPool> | undefined
+  #closed = false
+  readonly #underWay = new Set<Promise<unknown>>()
+
+  /** Connects to nothing. Throws an `InputError` (`WAYBILL_PUBLISH_INVALID`) for options that are not valid. */
+  constructor(options: QueueOptions<Topics> = {}) {
+    this.#options = checkQueueOptions(options)
+    this.#rules = { topics: options.topics, maxPayloadBytes: this.#options.maxPayloadBytes }
+  }
+
+  /**
+   * Publishes a message. Gives its id (a uuid; v7 unless given), or the id of the first one where `dedupeKey` was used
+   * before. The payload is the schema's input; its output is stored.
+   */
+  publish<Topic extends TopicOf<Topics>>(
+    topic: Topic,
+    payload: PayloadOf<Topics, Topic>,
+    options: PublishOptions,
+  ): Promise<string> {
+    return this.#track(async () => {
+      const run = this.#runner(options)
+      const message = prepareMessage(this.#rules, topic, payload, options, [])
+      // without an await for what needs none, so that the statement is sent before publish returns
+      return publishOne(run, message instanceof Promise ? await message : message)
+    })
+  }
+
+  /**
+   * Publishes a list, all of it or nothing, in one statement, in order; at most 50,000 messages and 128 MiB of payloads.
+   * Gives an id for each. An empty list runs no statement. A problem's path begins with the element: `messages[3]`.
+   */
+  publishMany(messages: readonly Message<Topics>[], options: TransactionOption): Promise<string[]> {
+    return this.#track(async () => {
+      const run = this.#runner(options)
+      const prepared = prepareMessages(this.#rules, messages)
+      const list = prepared instanceof Promise ? await prepared : prepared
+      return list.length === 0 ? [] : publishAll(run, list)
+    })
+  }
+
+  /**
+   * Takes back a message that was published with `delay` or `at` and is not due yet. False when there is none: it is in
+   * the log already, or never was.
+   */
+  cancel(id: string, options: TransactionOption): Promise<boolean> {
+    return this.#track(async () => {
+      const run = this.#runner(options)
+      if (!isUuid(id))
+        throw refused([{ path: 'id', message: `is ${shapeOf(id)}, not a uuid; give what publish returned` }])
+      return cancelScheduled(run, id)
+    })
+  }
+
+  /** Refuses new calls, waits for those under way, and ends the pool if the queue made it. Safe to call twice. */
+  async close(): Promise<void> {
+    this.#closed = true
+    await Promise.allSettled(this.#underWay)
+    const own = this.#own
+    this.#own = undefined
+    if (own) await own.then((pool) => pool.end())
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  #runner(options: TransactionOption | undefined): RunStatement {
+    if (this.#closed) throw new WaybillError('WAYBILL_QUEUE_CLOSED', 'the queue is closed; make a new Queue')
+    const tx: unknown = (options as { tx?: unknown } | null | undefined)?.tx
+    return tx === null ? this.#ownRunner() : transactionRunner(tx, this.#options.prepared)
+  }
+
+  #ownRunner(): RunStatement {
+    const { pool, connectionString, maxConnections, prepared } = this.#options
+    if (pool !== undefined) return queryRunner(pool)
+    if (connectionString === undefined) {
+      throw refused([
+        {
+          path: 'tx',
+          message: 'is null, and the queue has no database of its own; give new Queue a pool or a connectionString',
+        },
+      ])
+    }
+    return async (statement) =>
+      (await (this.#own ??= openPool(connectionString, maxConnections, prepared))).run(statement)
+  }
+
+  async #track<T>(work: () => Promise<T>): Promise<T> {
+    const running = work()
+    this.#underWay.add(running)
+    try {
+      return await running
+    } finally {
+      this.#underWay.delete(running)
+    }
+  }
+}
+
+function refused(problems: Problem[]): InputError {
+  return new InputError('WAYBILL_PUBLISH_INVALID', 'the call is not valid; nothing was written', problems)
+}

@@ -1,0 +1,46 @@
+import { InputError, messageOf } from '../core/errors.js'
+import { shapeOf } from './shape.js'
+
+const brand: unique symbol = Symbol.for('waybill.raw-json')
+
+/** JSON text that is stored byte for byte. Made by `rawJson`. */
+export interface RawJson {
+  readonly [brand]: true
+  readonly text: string
+}
+
+/**
+ * A payload that is JSON text already, such as a webhook's body: it is stored and delivered byte for byte, with its white
+ * space, its order of members and its numbers of any size. A topic's schema checks the parsed value and changes nothing.
+ *
+ * Throws an `InputError` (`WAYBILL_PAYLOAD_INVALID`) when `text` is not JSON, or has half a surrogate pair, which
+ * UTF-8 has no form for. Escapes such as `\u0000` are kept; PostgreSQL's `jsonb` and many readers refuse that one.
+ */
+export function rawJson(text: string): RawJson {
+  const problem = problemOf(text)
+  if (problem !== undefined) {
+    throw new InputError('WAYBILL_PAYLOAD_INVALID', 'rawJson: the text cannot be published', [
+      { path: 'text', message: problem },
+    ])
+  }
+  return Object.freeze({ [brand]: true as const, text })
+}
+
+export function isRawJson(value: unknown): value is RawJson {
+  return typeof value === 'object' && value !== null && brand in value
+}
+
+function problemOf(text: unknown): string | undefined {
+  if (typeof text !== 'string')
+    return `is ${shapeOf(text)}; give JSON text (bytes: Buffer.from(bytes).toString('utf8'))`
+  if (/\p{Surrogate}/u.test(text))
+    return 'has half a surrogate pair, which UTF-8 has no form for; write it as an escape'
+  try {
+    JSON.parse(text)
+    return undefined
+  } catch (error) {
+    // V8's message quotes the text around the fault, which may be anything
+    const at = /at position \d+/.exec(messageOf(error))?.[0] ?? 'at its end'
+    return `is not JSON (${at} of ${text.length} characters); give one JSON value`
+  }
+}
