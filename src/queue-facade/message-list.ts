@@ -38,7 +38,7 @@ function prepareElement(rules: MessageRules, message: unknown, index: number): L
   const { topic, payload } = message as { topic: string; payload: unknown }
   if ('tx' in message)
     throw refused(`messages[${index}].tx`, 'is one for the whole list; give it as publishMany(messages, { tx })')
-  return prepareMessage(rules, topic, payload, message as MessageOptions, ['messages', index])
+  return prepareMessage(rules, topic, payload, message, ['messages', index])
 }
 
 function complete(messages: readonly (LogMessage | undefined)[], faults: Faults): LogMessage[] {

@@ -367,7 +367,8 @@ $$;
 
 -- The same for many, in one statement. Arrays of one length; element i of each belongs to message i. destinations holds
 -- a JSON array of names for each, or null. Dedupe keys are taken in one order, so that two calls can't deadlock.
--- Returns an id for each message, in order.
+-- Returns an id for each message, in order. Raises 22023 with the number of the element (1 for the first) in the error's
+-- column field, and then has written nothing.
 create function waybill.publish_many(
   topics text[],
   payloads json[],
@@ -393,16 +394,26 @@ declare
   targets json;
   named text[];
   first_id uuid;
+  at_element int;
+  refusal text;
+  remedy text;
   r record;
 begin
   if n = 0 then return '{}'; end if;
-  for i in 1 .. n loop
-    targets := destinations[i];
-    named := case when targets is null then null else array(select json_array_elements_text(targets)) end;
-    perform waybill.check_message(topics[i], payloads[i], keys[i], headers[i], named);
-    result[i] := coalesce(ids[i], waybill.uuid_v7());
-    later[i] := coalesce(run_ats[i] > now_at, false);
-  end loop;
+  begin
+    for i in 1 .. n loop
+      at_element := i;
+      targets := destinations[i];
+      named := case when targets is null then null else array(select json_array_elements_text(targets)) end;
+      perform waybill.check_message(topics[i], payloads[i], keys[i], headers[i], named);
+      result[i] := coalesce(ids[i], waybill.uuid_v7());
+      later[i] := coalesce(run_ats[i] > now_at, false);
+    end loop;
+  exception when invalid_parameter_value then
+    get stacked diagnostics refusal = message_text, remedy = pg_exception_hint;
+    raise exception using errcode = '22023', message = format('%s (element %s of %s)', refusal, at_element, n),
+      hint = remedy, column = at_element::text;
+  end;
   for r in
     select i::int as i from unnest(dedupe_keys) with ordinality d(k, i)
      where d.k is not null order by topics[d.i::int] collate "C", d.k collate "C", d.i
