@@ -73,13 +73,22 @@ export async function lastSeq(pool: pg.Pool): Promise<number> {
   return Number(rows[0]?.last)
 }
 
+/** The oldest transaction id that is still running (xmin of a snapshot). */
+export async function oldestRunning(pool: pg.Pool): Promise<bigint> {
+  const { rows } = await pool.query<{ xmin: string }>('select pg_snapshot_xmin(pg_current_snapshot())::text as xmin')
+  return BigInt(rows[0]?.xmin as string)
+}
+
 /**
  * Resolves when everything that the tick's snapshot sees is on disk. A message can be visible before it is durable
  * (`synchronous_commit = off` publishers): a crash took back 20 messages that had been handed out. Nearly always one
  * look; otherwise a synchronous commit of our own flushes what lies before it.
  */
 export async function whenDurable(pool: pg.Pool, lsn: string): Promise<void> {
-  const { rows } = await pool.query<{ flushed: boolean }>('select pg_current_wal_flush_lsn() >= $1::pg_lsn as flushed', [lsn])
+  const { rows } = await pool.query<{ flushed: boolean }>(
+    'select pg_current_wal_flush_lsn() >= $1::pg_lsn as flushed',
+    [lsn],
+  )
   if (rows[0]?.flushed) return
   await pool.query(
     `with on_disk as (select set_config('synchronous_commit', 'on', true))

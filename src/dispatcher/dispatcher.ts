@@ -1,0 +1,388 @@
+import { hostname } from 'node:os'
+import type pg from 'pg'
+import { v4 as uuid } from 'uuid'
+import { type Adapter } from '../adapters/contract.js'
+import { type Clock } from '../core/clock.js'
+import { type DeliverySettings } from '../core/delivery-settings.js'
+import { WaybillError } from '../core/errors.js'
+import { shardOf } from '../core/shard.js'
+import { Kick } from '../core/signal-flag.js'
+import { topicMatcher, topicPatternSource } from '../core/topic-pattern.js'
+import { isConnectionError } from '../db/sqlstate.js'
+import {
+  type Beat,
+  type DispatcherIdentity,
+  type SeenLane,
+  acquireLane,
+  beat,
+  releaseLanes,
+  signOff,
+} from '../outbox/dispatcher-store.js'
+import { type LaneFence, loadParked, loadPosition } from '../outbox/lane-store.js'
+import { PostgresLogReader } from '../outbox/log-reader.js'
+import { type DispatcherHooks, type DispatcherLogger, type LaneName } from './hooks.js'
+import { Lane } from './lane.js'
+import { Lease, LivenessWatch } from './lease.js'
+import { Listener } from './listener.js'
+import { PageStream } from './page-stream.js'
+import { planShare } from './share.js'
+import { Ticker, type TickerSettings, defaultTickerSettings } from './ticker.js'
+
+/** A destination as this dispatcher can serve it. */
+export interface ServedDestination {
+  readonly name: string
+  readonly adapter: Adapter
+  readonly settings: DeliverySettings
+  readonly patterns: readonly string[]
+}
+
+export interface DispatcherOptions {
+  readonly pool: pg.Pool
+  /** For LISTEN; undefined: polling alone. */
+  readonly listenUrl: string | undefined
+  readonly name: string
+  readonly version: string
+  readonly generation: number
+  /** Lease on lanes, milliseconds. Default 15,000. */
+  readonly leaseMs: number
+  /** Messages of a page, at most. Default 1,000. */
+  readonly pageSize: number
+  readonly destinations: readonly ServedDestination[]
+  readonly clock: Clock
+  readonly logger: DispatcherLogger
+  readonly hooks: DispatcherHooks
+  readonly ticker?: TickerSettings
+}
+
+interface Held {
+  readonly seen: SeenLane
+  readonly holder: string
+  lane: Lane | undefined
+  ended: Promise<void>
+  stopping: boolean
+  commands: number
+}
+
+/** Share of a lease after which it is renewed. */
+const beatShare = 0.45
+const restartMs = 250
+
+/**
+ * Holds leases on lanes and drains them. One heartbeat renews everything it holds and tells it all that it must know;
+ * lanes run on their own and are started again from what is stored whenever they can't trust what they know.
+ */
+export class Dispatcher {
+  readonly #o: DispatcherOptions
+  readonly #me: DispatcherIdentity
+  readonly #destinations: Map<string, ServedDestination>
+  readonly #reader: PostgresLogReader
+  readonly #ticker: Ticker
+  readonly #lease: Lease
+  readonly #watch: LivenessWatch
+  readonly #listener: Listener | undefined
+  readonly #held = new Map<number, Held>()
+  readonly #beatNow = new Kick()
+  readonly #beaten = new Set<() => void>()
+  #nonce = ''
+  #loop: Promise<void> | undefined
+  #stop: Promise<void> | undefined
+  #stopping = false
+  #over = false
+  #last: Beat | undefined
+
+  constructor(options: DispatcherOptions) {
+    this.#o = options
+    const { pool, clock, logger } = options
+    this.#me = {
+      id: uuid(),
+      name: options.name,
+      host: hostname(),
+      pid: process.pid,
+      version: options.version,
+      generation: options.generation,
+      leaseMs: options.leaseMs,
+    }
+    this.#destinations = new Map(options.destinations.map((d) => [d.name, d]))
+    this.#reader = new PostgresLogReader(pool)
+    this.#ticker = new Ticker(pool, clock, options.ticker ?? defaultTickerSettings)
+    this.#lease = new Lease(clock, options.leaseMs)
+    this.#watch = new LivenessWatch(clock)
+    if (options.listenUrl !== undefined) {
+      this.#listener = new Listener(
+        options.listenUrl,
+        {
+          wake: (ticket) => this.#ticker.notify(ticket),
+          lanes: () => this.#beatNow.kick(),
+          listening: (on) => this.#ticker.setListening(on),
+        },
+        logger,
+      )
+    }
+    pool.on('error', this.#connectionLost)
+  }
+
+  get id(): string {
+    return this.#me.id
+  }
+
+  /** Lanes held now, and how they fare. */
+  lanes(): { name: LaneName; status: Lane['status'] | undefined }[] {
+    return [...this.#held.values()].map(({ seen, lane }) => ({ name: laneName(seen), status: lane?.status }))
+  }
+
+  /** Whether the last heartbeat went through in time. */
+  get healthy(): boolean {
+    return this.#lease.valid()
+  }
+
+  get asleep(): boolean {
+    return this.#ticker.asleep
+  }
+
+  async start(): Promise<void> {
+    if (this.#loop) return
+    await this.#beat()
+    this.#ticker.start()
+    void this.#listener?.start()
+    this.#loop = this.#run()
+  }
+
+  /**
+   * Resolves when everything that was committed before the call is delivered, or parked, by whoever holds the lanes.
+   * Rejects when `signal` aborts.
+   */
+  async drain(signal?: AbortSignal): Promise<void> {
+    const tick = await this.#ticker.take()
+    while (!signal?.aborted && !this.#over) {
+      const held = [...this.#held.values()]
+      const all = this.#servable().every((lane) => this.#held.has(lane.id) || this.#othersHold(lane))
+      if (all && held.every(({ lane }) => lane?.drainedBeyond(tick))) return
+      this.#ticker.look()
+      await this.#o.clock.sleep(20, signal)
+    }
+    signal?.throwIfAborted()
+  }
+
+  /**
+   * Two stages: nothing new is sent, and what is under way is waited for up to `drainMs` (default 10,000); then it is
+   * aborted. Lanes are released. Safe to call twice, and before start.
+   */
+  stop({ drainMs = 10_000 }: { drainMs?: number } = {}): Promise<void> {
+    this.#stop ??= this.#stopOnce(drainMs)
+    return this.#stop
+  }
+
+  async #stopOnce(drainMs: number): Promise<void> {
+    this.#stopping = true
+    this.#beatNow.kick()
+    const held = [...this.#held.values()]
+    for (const h of held) {
+      h.stopping = true
+      h.lane?.stop()
+    }
+    const ended = Promise.all(held.map((h) => h.ended))
+    const drained = new AbortController()
+    await Promise.race([ended, this.#o.clock.sleep(drainMs, drained.signal)])
+    drained.abort()
+    for (const h of held) h.lane?.abort(new Error('the dispatcher stops'))
+    await ended
+    this.#over = true
+    this.#beatNow.kick()
+    await this.#loop
+    await this.#listener?.stop()
+    await this.#ticker.stop()
+    this.#o.pool.off('error', this.#connectionLost)
+    if (this.#loop) await signOff(this.#o.pool, this.#me.id).catch(() => undefined)
+  }
+
+  async #run(): Promise<void> {
+    const interval = this.#me.leaseMs * beatShare
+    while (!this.#over) {
+      await this.#beatNow.wait(this.#last ? interval : restartMs)
+      if (this.#over) return
+      try {
+        await this.#beat()
+      } catch (error) {
+        this.#last = undefined
+        this.#o.logger.error({ err: error }, 'heartbeat failed')
+        if (isConnectionError(error)) this.#connectionLost()
+      }
+    }
+  }
+
+  async #beat(): Promise<void> {
+    const { pool, logger } = this.#o
+    const renewed = this.#lease.renewing()
+    const seen = await beat(pool, this.#me)
+    renewed()
+    this.#last = seen
+    if (this.#nonce !== '' && this.#nonce !== seen.nonce) {
+      logger.warn({}, 'the database crashed or was promoted: lanes start again from what is stored')
+      this.#resetLanes('WAYBILL_STALE_INCARNATION', 'the database crashed or was promoted')
+    }
+    this.#nonce = seen.nonce
+    this.#watch.observe(seen.dispatchers)
+    for (const done of [...this.#beaten]) done()
+    this.#checkHeld(seen)
+    const latest = this.#ticker.latest
+    if (latest && seen.sequence.last > latest.ceiling) this.#ticker.look()
+    if (!this.#stopping) await this.#share(seen)
+  }
+
+  #checkHeld(seen: Beat): void {
+    const stored = new Map(seen.lanes.map((lane) => [lane.id, lane]))
+    for (const held of this.#held.values()) {
+      const lane = stored.get(held.seen.id)
+      if (lane?.holder !== held.holder) {
+        held.lane?.abort(new WaybillError('WAYBILL_STALE_HOLDER', 'the lane was taken by another dispatcher'))
+        held.stopping = true
+      } else if (lane.commands !== held.commands) {
+        held.commands = lane.commands
+        held.lane?.reloadParked()
+      }
+    }
+  }
+
+  async #share(seen: Beat): Promise<void> {
+    const alive = seen.dispatchers.filter((d) => d.id === this.#me.id || this.#watch.isAlive(d.id))
+    const newest = Math.max(...alive.map((d) => d.generation))
+    const outdated = this.#me.generation < newest
+    const { take, giveBack } = planShare({
+      lanes: seen.lanes,
+      dispatchers: alive.filter((d) => d.generation === newest).map((d) => d.id),
+      me: this.#me.id,
+      isAlive: (id) => this.#watch.isAlive(id),
+      canServe: (lane) => this.#canServe(lane),
+    })
+    for (const lane of giveBack) {
+      const held = this.#held.get(lane.id)
+      if (!held || held.stopping) continue
+      held.stopping = true
+      held.lane?.stop()
+    }
+    if (outdated) return
+    for (const lane of take) if (!this.#held.has(lane.id)) await this.#take(lane)
+  }
+
+  #canServe(lane: SeenLane): boolean {
+    return this.#destinations.has(lane.destination)
+  }
+
+  #servable(): SeenLane[] {
+    return (this.#last?.lanes ?? []).filter((lane) => this.#canServe(lane))
+  }
+
+  #othersHold(lane: SeenLane): boolean {
+    return lane.dispatcher !== null && lane.dispatcher !== this.#me.id && this.#watch.isAlive(lane.dispatcher)
+  }
+
+  async #take(lane: SeenLane): Promise<void> {
+    const { pool, logger, hooks } = this.#o
+    const holder = uuid()
+    const epoch = await acquireLane(pool, lane, { holder, dispatcher: this.#me.id, nonce: this.#nonce })
+    if (epoch === undefined) return
+    logger.info({ ...laneName(lane), epoch }, 'lane acquired')
+    const held: Held = {
+      seen: lane,
+      holder,
+      lane: undefined,
+      ended: Promise.resolve(),
+      stopping: false,
+      commands: lane.commands,
+    }
+    this.#held.set(lane.id, held)
+    hooks.onLaneAcquired?.(laneName(lane))
+    held.ended = this.#serve(held, epoch).finally(() => this.#held.delete(lane.id))
+  }
+
+  // Runs a lane until it is given back or lost; after anything else it starts again from what is stored.
+  async #serve(held: Held, epoch: string): Promise<void> {
+    const { pool, logger, hooks } = this.#o
+    const name = laneName(held.seen)
+    while (!held.stopping) {
+      try {
+        const fence = { laneId: held.seen.id, epoch, holder: held.holder, nonce: this.#nonce }
+        held.lane = await this.#openLane(held, fence)
+        if (held.stopping) held.lane.stop()
+        await held.lane.run()
+      } catch (error) {
+        if (WaybillError.isInstance(error) && error.code === 'WAYBILL_STALE_HOLDER') {
+          logger.warn({ ...name, err: error }, 'lane lost')
+          hooks.onLaneLost?.(name, error.message)
+          return
+        }
+        logger.error({ ...name, err: error }, 'lane starts again from what is stored')
+        this.#ticker.reset()
+        await this.#nextBeat()
+      }
+    }
+    await releaseLanes(pool, this.#me.id, [{ laneId: held.seen.id, holder: held.holder }]).catch((error: unknown) =>
+      logger.warn({ ...name, err: error }, 'could not release the lane: others wait for its lease to end'),
+    )
+  }
+
+  async #openLane(held: Held, fence: LaneFence): Promise<Lane> {
+    const { pool, clock, logger, hooks, pageSize } = this.#o
+    const { seen } = held
+    const destination = this.#destinations.get(seen.destination) as ServedDestination
+    const { settings, adapter, patterns } = destination
+    const start = await loadPosition(pool, seen.id)
+    const parked = await loadParked(pool, seen.id, settings.maxParked * 2)
+    const matches = topicMatcher(patterns)
+    const stream = new PageStream({
+      reader: this.#reader,
+      ticker: this.#ticker,
+      start,
+      filter: { topicRegex: patterns.map(topicPatternSource).join('|') || '^$', destination: seen.destination },
+      wants: (message) => {
+        const wanted = message.destinations ? message.destinations.includes(seen.destination) : matches(message.topic)
+        return wanted && shardOf(message.key, message.id, seen.shards) === seen.shard
+      },
+      limit: Math.min(pageSize, settings.window),
+    })
+    return new Lane({
+      name: laneName(seen),
+      fence,
+      start,
+      parked,
+      pausedInDatabase: seen.state === 'paused',
+      settings,
+      adapter,
+      stream,
+      reader: this.#reader,
+      pool,
+      clock,
+      logger,
+      hooks,
+      leaseValid: this.#lease.valid,
+    })
+  }
+
+  // A session that is gone may have been the database: nothing that was read or planned on it is trusted.
+  readonly #connectionLost = (): void => {
+    this.#resetLanes('WAYBILL_STALE_INCARNATION', 'a connection to the database was lost')
+    this.#beatNow.kick()
+  }
+
+  #resetLanes(code: 'WAYBILL_STALE_INCARNATION', reason: string): void {
+    this.#ticker.reset()
+    for (const { lane } of this.#held.values()) lane?.fail(new WaybillError(code, reason))
+  }
+
+  /** Resolves after the next heartbeat that went through, or when it is all over. */
+  #nextBeat(): Promise<void> {
+    return new Promise((resolve) => {
+      const done = (): void => {
+        this.#beaten.delete(done)
+        clearInterval(timer)
+        resolve()
+      }
+      const timer = setInterval(() => (this.#stopping ? done() : this.#beatNow.kick()), restartMs)
+      this.#beaten.add(done)
+    })
+  }
+}
+
+function laneName({ id, destination, shard }: SeenLane): LaneName {
+  return { laneId: id, destination, shard }
+}

@@ -1,0 +1,35 @@
+import { type DeliveryFailure } from '../adapters/contract.js'
+import { type PauseKind } from './outage.js'
+
+export interface LaneName {
+  readonly laneId: number
+  readonly destination: string
+  readonly shard: number
+}
+
+export interface MessageName {
+  readonly id: string
+  readonly topic: string
+  readonly key: string | null
+  readonly attempt: number
+}
+
+/** What an application may listen to. Hooks are called after the fact; what they throw is logged and changes nothing. */
+export interface DispatcherHooks {
+  onDelivered?(lane: LaneName, count: number): void
+  /** A delivery failed and was parked, or failed again. */
+  onRetry?(lane: LaneName, message: MessageName, failure: DeliveryFailure): void
+  onDead?(lane: LaneName, message: MessageName, failure: DeliveryFailure): void
+  onPause?(lane: LaneName, pause: { readonly kind: PauseKind | 'parked_limit'; readonly reason: string }): void
+  onResume?(lane: LaneName): void
+  onLaneAcquired?(lane: LaneName): void
+  onLaneLost?(lane: LaneName, reason: string): void
+}
+
+/** The least of a pino logger that the dispatcher uses. */
+export interface DispatcherLogger {
+  debug(fields: object, message?: string): void
+  info(fields: object, message?: string): void
+  warn(fields: object, message?: string): void
+  error(fields: object, message?: string): void
+}

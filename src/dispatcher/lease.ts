@@ -1,0 +1,62 @@
+import { type Clock } from '../core/clock.js'
+
+/**
+ * A dispatcher's hold on its lanes. It counts from before a heartbeat was sent, by the monotonic clock and, because a
+ * suspended machine may stop that one, by the wall clock too. It ends a quarter early: what is being sent then must be
+ * through before a taker begins.
+ */
+export class Lease {
+  readonly #clock: Clock
+  readonly #leaseMs: number
+  #monotonic = -Infinity
+  #wall = -Infinity
+
+  constructor(clock: Clock, leaseMs: number) {
+    this.#clock = clock
+    this.#leaseMs = leaseMs
+  }
+
+  /** Call before a heartbeat is sent; call what it returns when the heartbeat was answered. */
+  renewing(): () => void {
+    const monotonic = this.#clock.monotonic()
+    const wall = this.#clock.now()
+    return () => {
+      this.#monotonic = monotonic
+      this.#wall = wall
+    }
+  }
+
+  readonly valid = (): boolean => {
+    const limit = this.#leaseMs * 0.75
+    const wall = this.#clock.now() - this.#wall
+    // a wall clock stepped back says nothing; one stepped forward costs a renewal, never a message
+    return this.#clock.monotonic() - this.#monotonic < limit && wall < limit
+  }
+}
+
+/** Watches other dispatchers: one whose beat has not moved for its whole lease, by our own clock, is gone. */
+export class LivenessWatch {
+  readonly #clock: Clock
+  readonly #seen = new Map<string, { beat: number; since: number; leaseMs: number }>()
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
+
+  observe(dispatchers: readonly { readonly id: string; readonly beat: number; readonly leaseMs: number }[]): void {
+    const now = this.#clock.monotonic()
+    const present = new Set<string>()
+    for (const { id, beat, leaseMs } of dispatchers) {
+      present.add(id)
+      const seen = this.#seen.get(id)
+      if (seen?.beat !== beat) this.#seen.set(id, { beat, since: now, leaseMs })
+    }
+    for (const id of this.#seen.keys()) if (!present.has(id)) this.#seen.delete(id)
+  }
+
+  /** Known and moving, as far as was seen. */
+  isAlive(id: string): boolean {
+    const seen = this.#seen.get(id)
+    return seen !== undefined && this.#clock.monotonic() - seen.since <= seen.leaseMs
+  }
+}

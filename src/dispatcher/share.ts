@@ -1,0 +1,38 @@
+import { type SeenLane } from '../outbox/dispatcher-store.js'
+
+/**
+ * Fair share of lanes: everybody holds the same number, but for one. Pure; every dispatcher computes it alone from what
+ * its heartbeat saw.
+ */
+export interface ShareView {
+  readonly lanes: readonly SeenLane[]
+  /** Ids of live dispatchers of the newest generation, ours among them. */
+  readonly dispatchers: readonly string[]
+  readonly me: string
+  /** Whether the holder of a lane is alive. */
+  readonly isAlive: (dispatcher: string) => boolean
+  /** Lanes this dispatcher can serve: its configuration knows them. */
+  readonly canServe: (lane: SeenLane) => boolean
+}
+
+export interface SharePlan {
+  /** Free, or held by one that is gone. */
+  readonly take: readonly SeenLane[]
+  /** Ours, beyond our share, while another has fewer. */
+  readonly giveBack: readonly SeenLane[]
+}
+
+export function planShare({ lanes, dispatchers, me, isAlive, canServe }: ShareView): SharePlan {
+  const servable = lanes.filter(canServe)
+  const mine = servable.filter((lane) => lane.dispatcher === me && lane.holder !== null)
+  const rank = [...dispatchers].sort().indexOf(me)
+  const count = Math.max(1, dispatchers.length)
+  const least = Math.floor(servable.length / count)
+  const share = least + (rank >= 0 && rank < servable.length % count ? 1 : 0)
+  const free = servable.filter(
+    (lane) => lane.dispatcher !== me && (lane.holder === null || lane.dispatcher === null || !isAlive(lane.dispatcher)),
+  )
+  // beyond the share only what nobody else is there to take
+  const room = Math.max(0, share - mine.length)
+  return { take: free.slice(0, room), giveBack: mine.slice(share) }
+}

@@ -1,0 +1,205 @@
+import type pg from 'pg'
+import { type Clock } from '../core/clock.js'
+import { Kick } from '../core/signal-flag.js'
+import { fallAsleep, wakeUp } from '../outbox/dispatcher-store.js'
+import { parseSnapshot } from '../outbox/snapshot.js'
+import { type TakenTick, lastSeq, oldestRunning, takeTick, whenDurable } from '../outbox/tick.js'
+
+export interface TickerSettings {
+  /** Wait between looks at the log while it moves, ms. Doubles up to `idleMs` while it does not. */
+  readonly busyMs: number
+  readonly idleMs: number
+  /** Fall asleep when the log has not moved for so long, ms. */
+  readonly sleepAfterMs: number
+}
+
+export const defaultTickerSettings: TickerSettings = { busyMs: 4, idleMs: 50, sleepAfterMs: 1000 }
+/** Longest wait while nothing wakes us: a transaction that looked before we fell asleep, or no listener at all. */
+const maxPollMs = 1000
+
+/** A tick that the lanes of one dispatcher share. */
+export interface SharedTick extends TakenTick {
+  /** Resolves when everything it sees is on disk. Looked at once for all lanes. */
+  durable(): Promise<void>
+}
+
+/**
+ * Takes the ticks for all lanes of a dispatcher. Polling is the truth: adaptive while awake, off while asleep, when
+ * publishers notify. Falling asleep says so first and then polls on until every transaction that was running has ended.
+ */
+export class Ticker {
+  readonly #pool: pg.Pool
+  readonly #clock: Clock
+  readonly #settings: TickerSettings
+  readonly #waiters = new Set<{ resolve: (tick: SharedTick) => void; reject: (error: unknown) => void; seen: string }>()
+  readonly #waited = new Kick()
+  readonly #lookNow = new Kick()
+  #latest: SharedTick | undefined
+  #listening = false
+  #asleep = false
+  #stopped = false
+  #notified: string | undefined
+  #loop: Promise<void> | undefined
+
+  constructor(pool: pg.Pool, clock: Clock, settings: TickerSettings = defaultTickerSettings) {
+    this.#pool = pool
+    this.#clock = clock
+    this.#settings = settings
+  }
+
+  get latest(): SharedTick | undefined {
+    return this.#latest
+  }
+
+  get asleep(): boolean {
+    return this.#asleep
+  }
+
+  /** Whether notifications arrive; without them the ticker never sleeps for longer than a second. */
+  setListening(listening: boolean): void {
+    this.#listening = listening
+    this.#lookNow.kick()
+  }
+
+  start(): void {
+    this.#loop ??= this.#run()
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true
+    this.#waited.kick()
+    this.#lookNow.kick()
+    this.#rejectAll(new Error('the ticker was stopped'))
+    await this.#loop
+  }
+
+  /** A notification came; `ticket` is what it named. */
+  notify(ticket: string): void {
+    this.#notified = ticket
+    this.#lookNow.kick()
+  }
+
+  /** The log may have moved: look now. */
+  look(): void {
+    this.#lookNow.kick()
+  }
+
+  /** Throws away what is known: the next tick starts from the database. */
+  reset(): void {
+    this.#latest = undefined
+  }
+
+  /**
+   * A tick later than the one whose snapshot is `seen`; waits until there may be something new. Rejects when the
+   * database can't be asked.
+   */
+  next(seen: string, signal: AbortSignal): Promise<SharedTick> {
+    if (this.#latest && this.#latest.snapshot !== seen) return Promise.resolve(this.#latest)
+    return new Promise((resolve, reject) => {
+      const waiter = { resolve: settle(resolve), reject: settle(reject), seen }
+      const abort = (): void => waiter.reject(new Error('aborted'))
+      const waiters = this.#waiters
+      function settle<T>(then: (value: T) => void): (value: T) => void {
+        return (value) => {
+          waiters.delete(waiter)
+          signal.removeEventListener('abort', abort)
+          then(value)
+        }
+      }
+      if (signal.aborted) return abort()
+      signal.addEventListener('abort', abort, { once: true })
+      this.#waiters.add(waiter)
+      this.#waited.kick()
+    })
+  }
+
+  /** Takes a tick now, for callers outside the lanes (a new destination, a status check). */
+  async take(): Promise<SharedTick> {
+    const taken = await takeTick(this.#pool, this.#latest?.floor ?? 0)
+    let durable: Promise<void> | undefined
+    return { ...taken, durable: () => (durable ??= whenDurable(this.#pool, taken.lsn)) }
+  }
+
+  async #run(): Promise<void> {
+    let wait = this.#settings.busyMs
+    let movedAt = this.#clock.monotonic()
+    while (!this.#stopped) {
+      if (this.#waiters.size === 0) {
+        await this.#waited.wait()
+        continue
+      }
+      try {
+        const now = this.#clock.monotonic()
+        if (await this.#look(false)) {
+          movedAt = now
+          wait = this.#settings.busyMs
+        } else if (this.#listening && now - movedAt >= this.#settings.sleepAfterMs) {
+          await this.#sleep()
+          movedAt = this.#clock.monotonic()
+          wait = this.#settings.busyMs
+        } else {
+          wait = Math.min(wait * 1.5, this.#listening || now - movedAt < 5000 ? this.#settings.idleMs : maxPollMs)
+        }
+      } catch (error) {
+        this.#latest = undefined
+        this.#rejectAll(error)
+        wait = this.#settings.idleMs
+      }
+      await this.#lookNow.wait(wait)
+    }
+  }
+
+  /**
+   * Looks whether there may be something new, and hands a tick to the waiters when there is. Resolves to whether the log
+   * moved; a transaction of somebody else that ended is a reason to read, not a sign of traffic.
+   */
+  async #look(always: boolean): Promise<boolean> {
+    const last = this.#latest
+    if (this.#notified !== undefined) this.#answer()
+    if (last && !always) {
+      const quiet = parseSnapshot(last.snapshot).running.length === 0
+      if (quiet && (await lastSeq(this.#pool)) <= last.ceiling) return false
+    }
+    const tick = await this.take()
+    const moved = last === undefined || tick.ceiling > last.ceiling
+    if (!moved && !stragglersEnded(last.snapshot, tick.snapshot)) return false
+    this.#latest = tick
+    for (const waiter of [...this.#waiters]) if (waiter.seen !== tick.snapshot) waiter.resolve(tick)
+    return moved
+  }
+
+  // Says so first; then polls until every transaction that was running has ended, for one that looked before and commits
+  // after wakes nobody; then waits for a notification or a heartbeat that sees the log move.
+  async #sleep(): Promise<void> {
+    this.#asleep = true
+    try {
+      const { xmax } = await fallAsleep(this.#pool)
+      let ended = false
+      for (let wait = 10; this.#listening && !this.#stopped; wait = Math.min(wait * 2, maxPollMs)) {
+        const notified = this.#notified !== undefined
+        if ((await this.#look(!ended || notified)) || notified) return
+        ended ||= (await oldestRunning(this.#pool)) >= BigInt(xmax)
+        await this.#lookNow.wait(ended ? undefined : wait)
+      }
+    } finally {
+      this.#asleep = false
+    }
+  }
+
+  #answer(): void {
+    const ticket = this.#notified as string
+    this.#notified = undefined
+    // not waited for: the tick matters more, and a failure here only makes publishers notify once more
+    if (/^\d+$/.test(ticket)) wakeUp(this.#pool, ticket).catch(() => undefined)
+  }
+
+  #rejectAll(error: unknown): void {
+    for (const waiter of [...this.#waiters]) waiter.reject(error)
+  }
+}
+
+/** Whether any transaction that was running in `before` has ended in `after`. */
+function stragglersEnded(before: string, after: string): boolean {
+  const still = new Set(parseSnapshot(after).running)
+  return parseSnapshot(before).running.some((xid) => !still.has(xid))
+}

@@ -1,0 +1,172 @@
+import type pg from 'pg'
+import { WaybillError } from '../core/errors.js'
+import { topicPatternSource } from '../core/topic-pattern.js'
+import { inTransaction } from '../db/transaction.js'
+import { type Delta, everythingAbove, startingAt } from './delta.js'
+import { type TakenTick, takeTick } from './tick.js'
+
+/** A destination as the configuration names it, for SQL and people to see. */
+export interface DeployedDestination {
+  readonly name: string
+  readonly kind: string
+  /** Settings with secrets redacted. */
+  readonly settings: unknown
+  readonly shards: number
+  readonly order: 'key' | 'none'
+  readonly onDead: 'hold' | 'release'
+  readonly from: 'earliest' | 'latest' | Date | undefined
+  /** Topic patterns of its routes. */
+  readonly patterns: readonly string[]
+}
+
+export interface Deployment {
+  /** Equal configurations have equal fingerprints. */
+  readonly fingerprint: string
+  /** Given by the user, or undefined: counted by when a fingerprint was first seen. */
+  readonly generation: number | undefined
+  readonly destinations: readonly DeployedDestination[]
+}
+
+export interface Deployed {
+  readonly generation: number
+  /** A newer configuration is deployed: this one was not written. */
+  readonly stale: boolean
+  readonly added: readonly string[]
+  /** No longer configured; their lanes wait until somebody removes them. */
+  readonly orphaned: readonly string[]
+  /** Destinations whose number of shards differs from what is deployed: they keep the old until they are resharded. */
+  readonly resharding: readonly string[]
+}
+
+/**
+ * Writes a configuration down, unless a newer one is there. New destinations get their lanes, each with the position
+ * from which it reads. Destinations that it no longer names are marked and keep everything: removing is an act of its own.
+ */
+export async function deploy(pool: pg.Pool, deployment: Deployment): Promise<Deployed> {
+  const tick = await takeTick(pool, 0)
+  return inTransaction(pool, async (client) => {
+    await client.query('select pg_advisory_xact_lock(7718266, 2)')
+    const { generation, stale, known } = await generationOf(client, deployment)
+    if (stale) return { generation, stale, added: [], orphaned: [], resharding: [] }
+    if (!known) {
+      await client.query(
+        `insert into waybill.configurations (fingerprint, generation, explicit) values ($1::text, $2::int, $3::boolean)
+         on conflict (fingerprint) do update set generation = excluded.generation, explicit = excluded.explicit`,
+        [deployment.fingerprint, generation, deployment.generation !== undefined],
+      )
+    }
+    const before = await client.query<{ name: string; shards: number; configured: boolean }>(
+      'select name, shards, configured from waybill.destinations',
+    )
+    const existing = new Map(before.rows.map((row) => [row.name, row]))
+    const added: string[] = []
+    const resharding: string[] = []
+    for (const destination of deployment.destinations) {
+      const old = existing.get(destination.name)
+      if (old && old.shards !== destination.shards) resharding.push(destination.name)
+      await upsert(client, destination, old?.shards ?? destination.shards, generation)
+      if (old) continue
+      added.push(destination.name)
+      const from = destination.from ?? (existing.size === 0 ? 'earliest' : 'latest')
+      await addLanes(client, destination, await startOf(client, from, tick))
+    }
+    const names = deployment.destinations.map((d) => d.name)
+    const { rows: orphans } = await client.query<{ name: string }>(
+      'update waybill.destinations set configured = false where configured and name <> all($1::text[]) returning name',
+      [names],
+    )
+    return { generation, stale, added, orphaned: orphans.map((o) => o.name), resharding }
+  })
+}
+
+async function generationOf(
+  client: pg.ClientBase,
+  { fingerprint, generation: given }: Deployment,
+): Promise<{ generation: number; stale: boolean; known: boolean }> {
+  const { rows } = await client.query<{ fingerprint: string; generation: number }>(
+    'select fingerprint, generation from waybill.configurations order by generation desc',
+  )
+  const newest = rows[0]?.generation ?? 0
+  const mine = rows.find((row) => row.fingerprint === fingerprint)
+  if (given === undefined) {
+    if (!mine) return { generation: newest + 1, stale: false, known: false }
+    return { generation: mine.generation, stale: mine.generation < newest, known: true }
+  }
+  const same = rows.find((row) => row.generation === given)
+  if (same && same.fingerprint !== fingerprint) {
+    throw new WaybillError(
+      'WAYBILL_CONFIG_STALE',
+      `generation ${given} is deployed with another configuration; give the changed one a greater generation than ${newest}`,
+    )
+  }
+  return { generation: given, stale: given < newest, known: mine?.generation === given }
+}
+
+async function upsert(
+  client: pg.ClientBase,
+  d: DeployedDestination,
+  shards: number,
+  generation: number,
+): Promise<void> {
+  const regex = d.patterns.length === 0 ? null : d.patterns.map(topicPatternSource).join('|')
+  await client.query(
+    `insert into waybill.destinations (name, kind, settings, shards, ordering, on_dead, topic_regex, generation)
+     values ($1::text, $2::text, $3::jsonb, $4::int, $5::text, $6::text, $7::text, $8::int)
+     on conflict (name) do update set kind = excluded.kind, settings = excluded.settings, ordering = excluded.ordering,
+       on_dead = excluded.on_dead, topic_regex = excluded.topic_regex, generation = excluded.generation, configured = true`,
+    [d.name, d.kind, JSON.stringify(d.settings ?? {}), shards, d.order, d.onDead, regex, generation],
+  )
+  await client.query('delete from waybill.routes where destination = $1::text', [d.name])
+  await client.query(
+    'insert into waybill.routes (pattern, destination) select distinct p, $1::text from unnest($2::text[]) p',
+    [d.name, d.patterns],
+  )
+}
+
+async function startOf(
+  client: pg.ClientBase,
+  from: 'earliest' | 'latest' | Date,
+  tick: TakenTick,
+): Promise<{ delta: Delta; after: number }> {
+  if (from === 'latest') return { delta: startingAt(tick), after: tick.ceiling }
+  if (from === 'earliest') return { delta: everythingAbove(0, tick), after: 0 }
+  const { rows } = await client.query<{ floor: string | null }>(
+    'select (min(m.seq) - 1)::text as floor from waybill.messages m where m.created_at >= $1::timestamptz',
+    [from],
+  )
+  const floor = rows[0]?.floor
+  if (floor === null || floor === undefined) return { delta: startingAt(tick), after: tick.ceiling }
+  return { delta: everythingAbove(Number(floor), tick), after: Number(floor) }
+}
+
+/** Lanes with the position they read from. Also used when a destination is resharded. */
+export async function addLanes(
+  client: pg.ClientBase,
+  destination: { readonly name: string; readonly shards: number },
+  { delta, after }: { readonly delta: Delta; readonly after: number },
+): Promise<void> {
+  for (let shard = 0; shard < destination.shards; shard++) {
+    await client.query(
+      `with lane as (
+         insert into waybill.lanes (destination, shard, shards) values ($1::text, $2::int, $3::int) returning id
+       ), delta as (
+         insert into waybill.deltas (lane_id, n, from_snapshot, from_floor, running, running_floors, to_snapshot, to_floor, ceiling)
+         select id, 0, $4::pg_snapshot, $5::bigint, $6::xid8[], $7::bigint[], $8::pg_snapshot, $9::bigint, $10::bigint from lane
+       )
+       insert into waybill.positions (lane_id, n, delta, after, epoch) select id, 0, 0, $11::bigint, 0 from lane`,
+      [
+        destination.name,
+        shard,
+        destination.shards,
+        delta.from.snapshot,
+        delta.from.floor,
+        delta.from.running.map((r) => r.xid),
+        delta.from.running.map((r) => r.floor),
+        delta.to.snapshot,
+        delta.to.floor,
+        delta.to.ceiling,
+        after,
+      ],
+    )
+  }
+}

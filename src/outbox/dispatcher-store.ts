@@ -1,0 +1,137 @@
+import type pg from 'pg'
+import { codeOf } from '../core/errors.js'
+import { loadSql } from '../db/sql.js'
+import { type Queryable } from './lane-store.js'
+
+const acquireSql = loadSql(import.meta.url, './sql/lane_acquire.sql')
+const releaseSql = loadSql(import.meta.url, './sql/lane_release.sql')
+
+export interface DispatcherIdentity {
+  readonly id: string
+  readonly name: string
+  readonly host: string
+  readonly pid: number
+  readonly version: string
+  readonly generation: number
+  readonly leaseMs: number
+}
+
+export interface SeenDispatcher {
+  readonly id: string
+  readonly beat: number
+  readonly leaseMs: number
+  readonly generation: number
+}
+
+export interface SeenLane {
+  readonly id: number
+  readonly destination: string
+  readonly shard: number
+  readonly shards: number
+  readonly epoch: number
+  readonly holder: string | null
+  readonly dispatcher: string | null
+  readonly state: 'active' | 'paused' | 'closing'
+  readonly commands: number
+}
+
+/** What a heartbeat answers: the world as the database sees it. */
+export interface Beat {
+  readonly nonce: string
+  readonly isolation: string
+  readonly sequence: { readonly last: number }
+  readonly sequenceCache: number
+  /** The newest configuration's. */
+  readonly generation: number
+  readonly dispatchers: readonly SeenDispatcher[]
+  readonly lanes: readonly SeenLane[]
+}
+
+export async function beat(db: Queryable, me: DispatcherIdentity): Promise<Beat> {
+  const { rows } = await db.query<{ beat: Beat }>(
+    'select waybill.dispatcher_beat($1::uuid, $2::text, $3::text, $4::int, $5::text, $6::int, $7::int) as beat',
+    [me.id, me.name, me.host, me.pid, me.version, me.generation, me.leaseMs],
+  )
+  return (rows[0] as { beat: Beat }).beat
+}
+
+/**
+ * Takes a lane; resolves to its new epoch, or undefined when somebody was quicker. A session that blocks the row (a
+ * holder stopped inside its commit blocks it until TCP gives up) is ended, when it is one of Waybill's and this role may.
+ */
+export async function acquireLane(
+  pool: pg.Pool,
+  lane: SeenLane,
+  take: { readonly holder: string; readonly dispatcher: string; readonly nonce: string },
+  lockTimeoutMs = 2000,
+): Promise<string | undefined> {
+  const client = await pool.connect()
+  let failed = true
+  try {
+    await client.query(`begin isolation level read committed; set local lock_timeout = ${Math.round(lockTimeoutMs)}`)
+    try {
+      const { rows } = await client.query<{ epoch: string }>(acquireSql, [
+        lane.id,
+        lane.epoch,
+        lane.holder,
+        take.holder,
+        take.dispatcher,
+        take.nonce,
+      ])
+      await client.query('commit')
+      failed = false
+      return rows[0]?.epoch
+    } catch (error) {
+      await client.query('rollback')
+      failed = false
+      if (codeOf(error) !== '55P03') throw error
+      await endBlockers(client)
+      return undefined
+    }
+  } finally {
+    client.release(failed)
+  }
+}
+
+// Sessions of Waybill that sit in a transaction on the lanes table without doing anything.
+async function endBlockers(client: pg.PoolClient): Promise<void> {
+  await client.query(
+    `select pg_terminate_backend(a.pid) from pg_stat_activity a join pg_locks l on l.pid = a.pid
+      where l.relation = 'waybill.lanes'::regclass and l.mode in ('RowShareLock', 'RowExclusiveLock') and l.granted
+        and a.pid <> pg_backend_pid() and a.application_name like 'waybill%' and a.usename = current_user
+        and a.xact_start < clock_timestamp() - interval '2 s'`,
+  )
+}
+
+export async function releaseLanes(
+  db: Queryable,
+  dispatcher: string,
+  held: readonly { readonly laneId: number; readonly holder: string }[],
+): Promise<void> {
+  if (held.length === 0) return
+  await db.query(releaseSql, [held.map((h) => h.laneId), dispatcher, held.map((h) => h.holder)])
+  await db.query(`select pg_notify('waybill_lanes', '')`)
+}
+
+/** Strikes a dispatcher off. Its lanes must have been released. */
+export async function signOff(db: Queryable, dispatcher: string): Promise<void> {
+  await db.query('delete from waybill.dispatchers where id = $1::uuid', [dispatcher])
+}
+
+/**
+ * Says that a dispatcher falls asleep: from now on publishers notify. Resolves to the transactions that were running
+ * then: one that looked before and commits after wakes nobody, so poll until all of them have ended.
+ */
+export async function fallAsleep(db: Queryable): Promise<{ xmax: string }> {
+  await db.query(`select nextval('waybill.asleep')`)
+  const { rows } = await db.query<{ xmax: string }>('select pg_snapshot_xmax(pg_current_snapshot())::text as xmax')
+  return { xmax: rows[0]?.xmax as string }
+}
+
+/** Answers a notification: publishers stop notifying until somebody falls asleep after the ticket that it named. */
+export async function wakeUp(db: Queryable, ticket: string): Promise<void> {
+  await db.query(
+    `select setval('waybill.awake', greatest($1::bigint, 0), true) from waybill.awake w where w.last_value < $1::bigint`,
+    [ticket],
+  )
+}

@@ -1,0 +1,206 @@
+import type pg from 'pg'
+import { WaybillError, codeOf } from '../core/errors.js'
+import { loadSql } from '../db/sql.js'
+import { staleHolder, staleIncarnation } from '../db/sqlstate.js'
+import { type Delta } from './delta.js'
+
+const positionSql = loadSql(import.meta.url, './sql/lane_position.sql')
+const parkedSql = loadSql(import.meta.url, './sql/lane_parked.sql')
+const pauseSql = loadSql(import.meta.url, './sql/lane_pause.sql')
+
+/** Who writes for a lane. Every write is guarded by all of it, and fails when any part is stale. */
+export interface LaneFence {
+  readonly laneId: number
+  readonly epoch: string
+  readonly holder: string
+  readonly nonce: string
+}
+
+export interface StoredPosition {
+  readonly n: number
+  readonly delta: Delta
+  /** Read up to here within the delta. */
+  readonly after: number
+  readonly delivered: number
+}
+
+export type ParkedState = 'in_flight' | 'retrying' | 'held' | 'dead'
+
+export interface StoredDelivery {
+  readonly seq: number
+  readonly id: string
+  readonly topic: string
+  readonly key: string | null
+  readonly state: ParkedState
+  readonly attempt: number
+  readonly errorCode: string | null
+  readonly dueInMs: number
+}
+
+/** A row that leaves the fast path, or changes while it is off it. `in`: milliseconds until its next attempt. */
+export interface ParkedRow {
+  readonly seq: number
+  readonly id: string
+  readonly state: ParkedState
+  readonly attempt: number
+  readonly in: number | null
+  readonly code: string | null
+  readonly error: string | null
+  readonly fingerprint: string | null
+}
+
+/** Everything that one commit of a lane writes. Empty lists write nothing. */
+export interface LaneCommit {
+  readonly position: StoredPosition | null
+  /** The position's delta has no row yet. */
+  readonly newDelta: boolean
+  readonly parked: readonly (ParkedRow & { readonly topic: string; readonly key: string | null })[]
+  /** `was`: the attempts that the lane believes are charged. */
+  readonly updated: readonly (ParkedRow & { readonly was: number })[]
+  readonly settled: readonly { readonly seq: number; readonly id: string; readonly was: number }[]
+  readonly attempts: readonly AttemptRow[]
+  readonly receipts: readonly ReceiptRow[]
+}
+
+export interface AttemptRow {
+  readonly id: string
+  readonly seq: number
+  readonly attempt: number
+  readonly outcome: string
+  readonly code: string | null
+  readonly error: string | null
+  readonly ms: number | null
+}
+
+export interface ReceiptRow {
+  readonly id: string
+  readonly seq: number
+  readonly attempt: number
+  readonly ms: number | null
+  readonly receipt: Readonly<Record<string, unknown>> | null
+}
+
+/** Enough of a pool or of a client in a transaction. */
+export interface Queryable {
+  query<R extends pg.QueryResultRow>(text: string, values?: unknown[]): Promise<pg.QueryResult<R>>
+}
+
+export async function loadPosition(db: Queryable, laneId: number): Promise<StoredPosition> {
+  const { rows } = await db.query<Record<string, string> & { running: string[]; running_floors: string[] }>(
+    positionSql,
+    [laneId],
+  )
+  const row = rows[0]
+  if (!row) throw new WaybillError('WAYBILL_NOT_FOUND', `lane ${laneId} has no position; was its destination removed?`)
+  const running = row.running.map((xid, i) => ({ xid, floor: Number(row.running_floors[i]) }))
+  return {
+    n: Number(row['n']),
+    after: Number(row['after']),
+    delivered: Number(row['delivered']),
+    delta: {
+      n: Number(row['delta']),
+      from: { snapshot: row['from_snapshot'] as string, floor: Number(row['from_floor']), running },
+      to: { snapshot: row['to_snapshot'] as string, floor: Number(row['to_floor']), ceiling: Number(row['ceiling']) },
+    },
+  }
+}
+
+export async function loadParked(db: Queryable, laneId: number, limit: number): Promise<StoredDelivery[]> {
+  const { rows } = await db.query<{
+    seq: string
+    message_id: string
+    topic: string
+    key: string | null
+    state: ParkedState
+    attempt: number
+    error_code: string | null
+    due_in_ms: number | null
+  }>(parkedSql, [laneId, limit])
+  return rows.map((r) => ({
+    seq: Number(r.seq),
+    id: r.message_id,
+    topic: r.topic,
+    key: r.key,
+    state: r.state,
+    attempt: r.attempt,
+    errorCode: r.error_code,
+    dueInMs: r.due_in_ms ?? 0,
+  }))
+}
+
+const json = (rows: readonly unknown[]): string | null => (rows.length === 0 ? null : JSON.stringify(rows))
+
+/**
+ * Commits what a lane did, in one round trip. Resolves to true when every parked row was still as the lane knew it;
+ * false means that an operator acted on one, and the lane should read them again.
+ * @throws WaybillError WAYBILL_STALE_HOLDER, WAYBILL_STALE_INCARNATION: nothing was written; the lane is another's, or
+ * the database went back in time. Throw away what is in memory.
+ */
+export async function commitLane(db: Queryable, fence: LaneFence, commit: LaneCommit): Promise<boolean> {
+  const { position } = commit
+  const delta = commit.newDelta && position ? deltaJson(position.delta) : null
+  try {
+    const { rows } = await db.query<{ matched: number }>(
+      `select waybill.lane_commit($1::int, $2::bigint, $3::uuid, $4::uuid, $5::bigint, $6::bigint, $7::bigint, $8::bigint,
+         $9::jsonb, $10::jsonb, $11::jsonb, $12::jsonb, $13::jsonb, $14::jsonb) as matched`,
+      [
+        fence.laneId,
+        fence.epoch,
+        fence.holder,
+        fence.nonce,
+        position?.n ?? null,
+        position?.delta.n ?? null,
+        position?.after ?? null,
+        position?.delivered ?? null,
+        delta,
+        json(commit.parked),
+        json(commit.updated),
+        json(commit.settled),
+        json(commit.attempts),
+        json(commit.receipts),
+      ],
+    )
+    return rows[0]?.matched === commit.updated.length + commit.settled.length
+  } catch (error) {
+    throw staleError(error) ?? error
+  }
+}
+
+function staleError(cause: unknown): WaybillError | undefined {
+  const code = codeOf(cause)
+  if (code === staleHolder) {
+    return new WaybillError('WAYBILL_STALE_HOLDER', 'the lane was taken by another dispatcher', { cause })
+  }
+  if (code === staleIncarnation) {
+    return new WaybillError('WAYBILL_STALE_INCARNATION', 'the database crashed or was promoted meanwhile', { cause })
+  }
+  return undefined
+}
+
+function deltaJson({ from, to }: Delta): string {
+  return JSON.stringify({
+    from_snapshot: from.snapshot,
+    from_floor: from.floor,
+    running: `{${from.running.map((r) => r.xid).join(',')}}`,
+    running_floors: `{${from.running.map((r) => r.floor).join(',')}}`,
+    to_snapshot: to.snapshot,
+    to_floor: to.floor,
+    ceiling: to.ceiling,
+  })
+}
+
+/** Writes a lane's pause down, or its end (`pause` null). Resolves to false when the lane is no longer ours. */
+export async function writePause(
+  db: Queryable,
+  fence: LaneFence,
+  pause: { readonly kind: string; readonly reason: string } | null,
+): Promise<boolean> {
+  const { rowCount } = await db.query(pauseSql, [
+    fence.laneId,
+    fence.epoch,
+    fence.holder,
+    pause?.kind ?? null,
+    pause?.reason ?? null,
+  ])
+  return rowCount === 1
+}
