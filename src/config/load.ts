@@ -95,6 +95,7 @@ function parseJson(path: string, text: string): unknown {
  * mounted into a container needs no node_modules beside it. Nothing is cached: a file may hold secrets.
  */
 async function runModule(path: string): Promise<Record<string, unknown>> {
+  const source = await readText(path)
   const { createJiti } = await import('jiti')
   const jiti = createJiti(path, {
     fsCache: false,
@@ -103,7 +104,11 @@ async function runModule(path: string): Promise<Record<string, unknown>> {
     virtualModules: { 'waybill/config': define },
   })
   try {
-    return await jiti.import(path)
+    // not `import`, which hands .mjs to Node: its module cache would give a changed file's old self
+    return (await jiti.evalModule(source, { filename: path, async: true, forceTranspile: true })) as Record<
+      string,
+      unknown
+    >
   } catch (error) {
     throw invalidFile(path, `cannot be loaded: ${messageOf(error)}`, error)
   }
