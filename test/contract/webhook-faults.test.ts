@@ -2,8 +2,9 @@ import { createServer, type Socket } from 'node:net'
 import { once } from 'node:events'
 import { afterEach, describe, expect, onTestFinished, test } from 'vitest'
 import { type Outcome } from '../../src/adapters/contract.js'
+import { startHalfOpenProxy } from '../support/half-open-proxy.js'
 import { startHttpReceiver } from '../support/http-receiver.js'
-import { waitFor } from '../support/wait-for.js'
+import { eventually, waitFor } from '../support/wait-for.js'
 import { brief, closeAdapters, createWebhook, deliverOne, failureText, outbound } from './webhook-fixture.js'
 
 afterEach(closeAdapters)
@@ -56,6 +57,22 @@ describe('an endpoint that is down', () => {
     expect(failureText(outcome)).toContain('200 ms')
     expect(performance.now() - from).toBeLessThan(5000)
     await waitFor(() => closed, { what: 'the connection to be closed' })
+  })
+
+  test('takes the connection and never shakes hands: pause when the time is up', async () => {
+    const url = (await tcpServer((socket) => socket.resume())).replace('http:', 'https:')
+    expect(brief(await deliverOne(createWebhook({ url, timeoutMs: 200 })))).toBe('pause CONNECT_TIMEOUT')
+  })
+
+  test('is cut off by a network that says nothing: pause, and it works again once it is back', async () => {
+    const receiver = await startHttpReceiver()
+    const proxy = await startHalfOpenProxy({ port: receiver.port })
+    const adapter = createWebhook({ url: proxy.through(receiver.url), timeoutMs: 300, concurrency: 1 })
+    expect(brief(await deliverOne(adapter))).toBe('delivered')
+    proxy.swallow()
+    expect(brief(await deliverOne(adapter))).toBe('pause TIMEOUT')
+    proxy.restore()
+    await eventually(async () => expect(brief(await deliverOne(adapter))).toBe('delivered'))
   })
 
   test('speaks something else than HTTP: pause', async () => {
