@@ -78,7 +78,7 @@ export class Lane {
   #progress = false
   #delivered: number
   #committedAt: number
-  #outage: { state: Outage; suspect: Entry; probing: { entry: Entry; which: Probe } | undefined } | undefined
+  #outage: { state: Outage; suspect: Entry; since: number; probing: { entry: Entry; which: Probe } | undefined } | undefined
   #pauseWritten: boolean
   #full = false
 
@@ -440,6 +440,7 @@ export class Lane {
       case 'delivered':
         this.#deliveredOne(entry, outcome, now)
         if (probe) this.#alive(probe, now)
+        else if (this.#outage && entry.sentAt >= this.#outage.since) this.#outage.state.otherGotThrough()
         return
       case 'retry':
         this.#charge(entry, outcome.failure, { dead: false, retryAfterMs: outcome.retryAfterMs ?? 0 })
@@ -580,7 +581,7 @@ export class Lane {
   #pause(kind: PauseKind, suspect: Entry, failure: DeliveryFailure, retryAfterMs?: number): void {
     const { clock, logger, name, settings } = this.#o
     const state = new Outage(kind, clock.monotonic(), retryAfterMs, { backoff: settings.probe })
-    this.#outage = { state, suspect, probing: undefined }
+    this.#outage = { state, suspect, since: suspect.sentAt, probing: undefined }
     logger.warn({ ...name, kind, code: failure.code, message: suspect.message.id }, 'lane paused')
     this.#writePause(kind, `${failure.code}: ${failure.message}`)
   }

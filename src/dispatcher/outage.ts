@@ -62,10 +62,10 @@ export class Outage {
     return 'wait'
   }
 
-  /** The suspect is gone for another reason (an operator dropped it, it was answered for good): probe with what there is. */
-  forgetSuspect(): void {
-    this.#otherOk = false
-    this.#suspectFailures = 0
+  /** A message that was sent no earlier than the suspect has got through since. */
+  otherGotThrough(): void {
+    this.#otherOk = true
+    this.#turn = 'suspect'
   }
 
   #wait(now: number, retryAfterMs = 0): void {

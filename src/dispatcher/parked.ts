@@ -62,7 +62,7 @@ export class ParkedSet {
     this.#entries.add(entry)
     if (this.#chained(entry)) {
       const chain = this.#chains.get(entry.key as string)
-      if (chain) chain.push(entry)
+      if (chain) insertBySeq(chain, entry)
       else this.#chains.set(entry.key as string, [entry])
     }
     this.touch(entry)
@@ -86,7 +86,7 @@ export class ParkedSet {
     let next = Infinity
     for (const entry of this.#entries) {
       if (!this.#eligible(entry)) continue
-      if (entry.dueAt <= now) ready.push(entry)
+      if (entry.dueAt <= now && entry.dirty === 0) ready.push(entry)
       else next = Math.min(next, entry.dueAt)
     }
     ready.sort((a, b) => a.dueAt - b.dueAt || a.seq - b.seq)
@@ -100,7 +100,7 @@ export class ParkedSet {
   }
 
   #eligible(entry: ParkedEntry): boolean {
-    if (entry.sending || entry.dirty > 0 || entry.state === 'dead') return false
+    if (entry.sending || entry.state === 'dead') return false
     if (!this.#chained(entry)) return true
     return this.#chains.get(entry.key as string)?.[0] === entry
   }
@@ -121,4 +121,10 @@ export class ParkedSet {
     if (!first) this.#chains.delete(entry.key)
     else if (at === 0) this.#nextDue = Math.min(this.#nextDue, first.dueAt)
   }
+}
+
+function insertBySeq(chain: ParkedEntry[], entry: ParkedEntry): void {
+  let at = chain.length
+  while (at > 0 && (chain[at - 1] as ParkedEntry).seq > entry.seq) at--
+  chain.splice(at, 0, entry)
 }

@@ -1,0 +1,127 @@
+import type pg from 'pg'
+import { type Adapter, type Capabilities, type DeliverContext, type Outcome, type OutboundMessage } from '../../src/adapters/contract.js'
+import { systemClock, type Clock } from '../../src/core/clock.js'
+import { type DeliverySettings } from '../../src/core/delivery-settings.js'
+import { Dispatcher, type ServedDestination } from '../../src/dispatcher/dispatcher.js'
+import { type DispatcherHooks } from '../../src/dispatcher/hooks.js'
+import { deploy } from '../../src/outbox/configuration-store.js'
+import { silentLogger } from '../../src/telemetry/logger.js'
+
+/** An adapter whose answers a test decides; it records what was handed to it, in order. */
+export class ScriptedAdapter implements Adapter {
+  readonly kind = 'scripted'
+  readonly capabilities: Capabilities
+  readonly delivered: OutboundMessage[] = []
+  readonly attempts: OutboundMessage[] = []
+  answer: (message: OutboundMessage, context: DeliverContext) => Outcome | undefined | Promise<Outcome | undefined> = () => ({
+    kind: 'delivered',
+  })
+
+  constructor(capabilities: Partial<Capabilities> = {}) {
+    this.capabilities = { ordered: false, maxBatch: 100, concurrency: 4, transactional: false, ...capabilities }
+  }
+
+  async deliver(batch: readonly OutboundMessage[], context: DeliverContext): Promise<void> {
+    await Promise.all(
+      batch.map(async (message, index) => {
+        this.attempts.push(message)
+        const outcome = await this.answer(message, context)
+        if (!outcome) return
+        if (outcome.kind === 'delivered') this.delivered.push(message)
+        context.settle(index, outcome)
+      }),
+    )
+  }
+
+  async close(): Promise<void> {}
+
+  ids(): string[] {
+    return this.delivered.map((m) => m.id)
+  }
+}
+
+export const testSettings: DeliverySettings = {
+  shards: 1,
+  order: 'key',
+  onDead: 'hold',
+  maxAttempts: 3,
+  backoff: { baseMs: 20, capMs: 200 },
+  probe: { baseMs: 20, capMs: 200 },
+  window: 500,
+  slowAfterMs: 2000,
+  maxParked: 1000,
+  receipts: false,
+  from: 'earliest',
+}
+
+export interface TestDispatcherOptions {
+  readonly pool: pg.Pool
+  readonly destinations: Record<string, { adapter: Adapter; patterns?: string[]; settings?: Partial<DeliverySettings> }>
+  readonly listenUrl?: string
+  readonly leaseMs?: number
+  readonly pageSize?: number
+  readonly clock?: Clock
+  readonly hooks?: DispatcherHooks
+  readonly fingerprint?: string
+  readonly generation?: number
+}
+
+/** Deploys a configuration and starts a dispatcher on it. Stop it yourself. */
+export async function startDispatcher(options: TestDispatcherOptions): Promise<Dispatcher> {
+  const served: ServedDestination[] = Object.entries(options.destinations).map(([name, d]) => ({
+    name,
+    adapter: d.adapter,
+    patterns: d.patterns ?? ['**'],
+    settings: { ...testSettings, ...d.settings },
+  }))
+  const { generation } = await deploy(options.pool, {
+    fingerprint: options.fingerprint ?? served.map((s) => `${s.name}:${s.patterns.join()}`).join(';'),
+    generation: options.generation,
+    destinations: served.map((s) => ({
+      name: s.name,
+      kind: s.adapter.kind,
+      settings: {},
+      shards: s.settings.shards,
+      order: s.settings.order,
+      onDead: s.settings.onDead,
+      from: s.settings.from,
+      patterns: s.patterns,
+    })),
+  })
+  const dispatcher = new Dispatcher({
+    pool: options.pool,
+    listenUrl: options.listenUrl,
+    name: 'test',
+    version: '0.0.0',
+    generation,
+    leaseMs: options.leaseMs ?? 3000,
+    pageSize: options.pageSize ?? 100,
+    destinations: served,
+    clock: options.clock ?? systemClock,
+    logger: silentLogger,
+    hooks: options.hooks ?? {},
+  })
+  await dispatcher.start()
+  return dispatcher
+}
+
+/** Publishes through SQL; resolves to the id. */
+export async function publish(
+  db: Pick<pg.Pool, 'query'>,
+  topic: string,
+  payload: unknown,
+  options: { key?: string | null; headers?: Record<string, string>; id?: string; to?: string[] } = {},
+): Promise<string> {
+  const { rows } = await db.query<{ id: string }>(
+    `select waybill.publish($1::text, $2::json, key => $3::text, headers => $4::json, id => $5::uuid, destinations => $6::text[]) as id`,
+    [
+      topic,
+      JSON.stringify(payload),
+      options.key ?? null,
+      options.headers ? JSON.stringify(options.headers) : null,
+      options.id ?? null,
+      options.to ?? null,
+    ],
+  )
+  return rows[0]?.id as string
+}
