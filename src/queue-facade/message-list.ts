@@ -1,7 +1,6 @@
 import { InputError, type ErrorCode, type Problem } from '../core/errors.js'
 import { type LogMessage } from '../outbox/publish.js'
 import { prepareMessage, type MessageRules } from './message.js'
-import { type MessageOptions } from './options.js'
 import { shapeOf } from './shape.js'
 
 /** One statement carries them all, and one PostgreSQL value each of its arrays. */

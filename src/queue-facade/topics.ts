@@ -1,4 +1,4 @@
-import { type StandardSchemaV1 } from '@standard-schema/spec'
+import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { InputError, type Problem } from '../core/errors.js'
 import { isTopic } from '../core/topic-pattern.js'
 import { pathText } from './path-text.js'

@@ -1,0 +1,73 @@
+import { execFile } from 'node:child_process'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { promisify } from 'node:util'
+import { describe, expect, it } from 'vitest'
+
+const root = join(import.meta.dirname, '../..')
+
+// A loader hook writes down every module that is loaded, of either system, in a process of its own.
+const hooks = `
+import { appendFileSync } from 'node:fs'
+let log
+export const initialize = (data) => { log = data.log }
+export async function load(url, context, next) {
+  appendFileSync(log, url + '\\n')
+  return next(url, context)
+}`
+const register = (log: string, hooksUrl: string): string => `
+import { register } from 'node:module'
+register(${JSON.stringify(hooksUrl)}, { parentURL: import.meta.url, data: { log: ${JSON.stringify(log)} } })`
+
+/** Packages (and files of ours) that `code` loads; Node's own modules are left out. */
+async function loadedBy(code: string): Promise<{ packages: string[]; files: string[] }> {
+  const folder = await mkdtemp(join(tmpdir(), 'waybill-modules-'))
+  try {
+    const log = join(folder, 'log')
+    await writeFile(join(folder, 'hooks.mjs'), hooks)
+    await writeFile(join(folder, 'register.mjs'), register(log, pathToFileURL(join(folder, 'hooks.mjs')).href))
+    const end = `\nconst { createRequire } = await import('node:module'); const { appendFileSync } = await import('node:fs')
+for (const file of Object.keys(createRequire(import.meta.url).cache)) appendFileSync(${JSON.stringify(log)}, 'file://' + file + '\\n')`
+    const args = [
+      '--import',
+      'tsx',
+      '--import',
+      join(folder, 'register.mjs'),
+      '--input-type=module',
+      '--eval',
+      code + end,
+    ]
+    await promisify(execFile)(process.execPath, args, { cwd: root, env: { ...process.env, NODE_OPTIONS: '' } })
+    const urls = (await readFile(log, 'utf8')).split('\n').filter((url) => url.startsWith('file:'))
+    const names = urls.map((url) => /node_modules\/((?:@[^/]+\/)?[^/]+)\/(?!.*node_modules)/.exec(url)?.[1])
+    const own = urls.flatMap((url) => /\/(src\/[^?]+)/.exec(url.replace(/node_modules.*/, ''))?.[1] ?? [])
+    // tsx and its compiler are how this test reads TypeScript
+    const packages = names.filter((name) => name !== undefined && !/^(tsx|esbuild|get-tsconfig)$/.test(name))
+    return { packages: [...new Set(packages as string[])].sort(), files: [...new Set(own)].sort() }
+  } finally {
+    await rm(folder, { recursive: true })
+  }
+}
+
+describe('importing the package', () => {
+  it('loads nothing but its own publishing code and uuid', async () => {
+    const { packages, files } = await loadedBy(`await import('./src/index.ts')`)
+    expect(packages).toEqual(['uuid'])
+    expect(files).toContain('src/index.ts')
+    expect(
+      files.filter(
+        (file) => !/^src\/(index\.ts|core\/|queue-facade\/|outbox\/publish|config\/did-you-mean)/.test(file),
+      ),
+    ).toEqual([])
+  })
+
+  it('loads pg when a queue first needs a connection of its own', async () => {
+    const use = `const { Queue } = await import('./src/index.ts')
+const queue = new Queue({ connectionString: 'postgres://127.0.0.1:1/none' })`
+    expect((await loadedBy(use)).packages).not.toContain('pg')
+    const publish = `${use}\nawait queue.publish('a.b', 1, { tx: null }).catch(() => undefined)`
+    expect((await loadedBy(publish)).packages).toContain('pg')
+  })
+})
