@@ -29,7 +29,7 @@ export class Heartbeat {
     this.#options = options
     const { leaseMs } = options.identity
     this.#intervalMs = leaseMs / 3
-    this.#watch = new LeaseWatch((leaseMs * 2) / 3)
+    this.#watch = new LeaseWatch(leaseMs / 2)
   }
 
   get session(): Session {

@@ -9,30 +9,30 @@ export interface WatchedWorker {
  * Finds workers whose heart stopped: their beat stood still for a whole lease of theirs by the watcher's own monotonic
  * clock. No wall clock and no time of the database's is compared.
  *
- * A watcher that was itself cut off or frozen has not seen them stand still: after a gap it begins anew. Otherwise the
- * first worker to reach a database that comes back would take the jobs of all others.
+ * A watcher that was itself cut off or frozen has not seen them stand still: of a gap between two looks only so much
+ * counts. Otherwise the first worker to reach a database that comes back would take the jobs of all others.
  */
 export class LeaseWatch {
-  readonly #maxGapMs: number
-  readonly #since = new Map<string, { beat: number; at: number }>()
+  readonly #maxStepMs: number
+  readonly #still = new Map<string, { readonly beat: number; readonly ms: number }>()
   #lastAt: number | undefined
 
-  /** `maxGapMs`: observations further apart than this don't count as watching. */
-  constructor(maxGapMs: number) {
-    this.#maxGapMs = maxGapMs
+  /** `maxStepMs`: what counts, at most, of the time between two looks. */
+  constructor(maxStepMs: number) {
+    this.#maxStepMs = maxStepMs
   }
 
   /** Takes what was seen at monotonic time `at`; gives the workers that may be ended. */
   observe(workers: readonly WatchedWorker[], at: number): WatchedWorker[] {
-    if (this.#lastAt !== undefined && at - this.#lastAt > this.#maxGapMs) this.#since.clear()
+    const step = Math.min(at - (this.#lastAt ?? at), this.#maxStepMs)
     this.#lastAt = at
     const present = new Set(workers.map(({ id }) => id))
-    for (const id of this.#since.keys()) if (!present.has(id)) this.#since.delete(id)
+    for (const id of this.#still.keys()) if (!present.has(id)) this.#still.delete(id)
     return workers.filter(({ id, beat, leaseMs }) => {
-      const seen = this.#since.get(id)
-      if (seen?.beat === beat) return at - seen.at >= leaseMs
-      this.#since.set(id, { beat, at })
-      return false
+      const seen = this.#still.get(id)
+      const ms = seen?.beat === beat ? seen.ms + step : 0
+      this.#still.set(id, { beat, ms })
+      return ms >= leaseMs
     })
   }
 }
