@@ -88,6 +88,8 @@ export class Dispatcher {
   #stop: Promise<void> | undefined
   #stopping = false
   #over = false
+  /** The last heartbeat came back through the listener: notifications arrive. */
+  #heard = false
   #last: Beat | undefined
 
   constructor(options: DispatcherOptions) {
@@ -113,7 +115,16 @@ export class Dispatcher {
         {
           wake: (ticket) => this.#ticker.notify(ticket),
           lanes: () => this.#beatNow.kick(),
-          listening: (on) => this.#ticker.setListening(on),
+          beat: (id) => {
+            if (id !== this.#me.id) return
+            this.#heard = true
+            this.#ticker.setListening(true)
+          },
+          connected: () => this.#beatNow.kick(),
+          lost: () => {
+            this.#heard = false
+            this.#ticker.setListening(false)
+          },
         },
         logger,
       )
@@ -212,6 +223,8 @@ export class Dispatcher {
 
   async #beat(): Promise<void> {
     const { pool, logger } = this.#o
+    if (this.#listener && this.#last && !this.#heard) this.#ticker.setListening(false)
+    this.#heard = false
     const renewed = this.#lease.renewing()
     const seen = await beat(pool, this.#me)
     renewed()

@@ -78,7 +78,8 @@ export class Lane {
   #progress = false
   #delivered: number
   #committedAt: number
-  #outage: { state: Outage; suspect: Entry; since: number; probing: { entry: Entry; which: Probe } | undefined } | undefined
+  #outage:
+    { state: Outage; suspect: Entry; since: number; probing: { entry: Entry; which: Probe } | undefined } | undefined
   #pauseWritten: boolean
   #full = false
 

@@ -5,9 +5,12 @@ export interface ListenerEvents {
   /** A publisher committed while somebody slept; `ticket` names whose sleep it answers. */
   wake(ticket: string): void
   /** Lanes were released, or an operator acted on parked deliveries. */
-  lanes(payload: string): void
-  /** Notifications arrive, or no longer do. */
-  listening(on: boolean): void
+  lanes(): void
+  /** A dispatcher's heartbeat was heard. */
+  beat(dispatcher: string): void
+  /** LISTEN was accepted: whether notifications arrive is another question (through a pooler they do not). */
+  connected(): void
+  lost(): void
 }
 
 const retryMs = 5000
@@ -42,12 +45,13 @@ export class Listener {
     client.on('end', () => this.#lost(client, undefined))
     client.on('notification', ({ channel, payload = '' }) => {
       if (channel === 'waybill_wake') this.#events.wake(payload)
-      else this.#events.lanes(payload)
+      else if (payload.startsWith('beat:')) this.#events.beat(payload.slice(5))
+      else this.#events.lanes()
     })
     try {
       await client.connect()
       await client.query('listen waybill_wake; listen waybill_lanes')
-      if (this.#client === client) this.#events.listening(true)
+      if (this.#client === client) this.#events.connected()
     } catch (error) {
       this.#lost(client, error)
     }
@@ -64,7 +68,7 @@ export class Listener {
   #lost(client: pg.Client, error: unknown): void {
     if (this.#client !== client || this.#stopped) return
     this.#client = undefined
-    this.#events.listening(false)
+    this.#events.lost()
     this.#logger.warn({ err: error }, 'not listening: polling until the connection is back')
     client.end().catch(() => undefined)
     this.#timer = setTimeout(() => void this.start(), retryMs)

@@ -57,6 +57,7 @@ export class Ticker {
 
   /** Whether notifications arrive; without them the ticker never sleeps for longer than a second. */
   setListening(listening: boolean): void {
+    if (this.#listening === listening) return
     this.#listening = listening
     this.#lookNow.kick()
   }

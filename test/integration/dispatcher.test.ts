@@ -18,7 +18,9 @@ describe.each(['pg18', 'pg15'] as const)('dispatcher on %s', (server) => {
   }
   afterEach(async () => {
     await Promise.all(running.splice(0).map((d) => d.stop({ drainMs: 1000 })))
-    await database().pool.query('truncate waybill.destinations, waybill.messages, waybill.configurations, waybill.attempts, waybill.receipts cascade')
+    await database().pool.query(
+      'truncate waybill.destinations, waybill.messages, waybill.configurations, waybill.attempts, waybill.receipts cascade',
+    )
   })
 
   it('delivers what was published before and after it started, in order', async () => {
@@ -45,7 +47,10 @@ describe.each(['pg18', 'pg15'] as const)('dispatcher on %s', (server) => {
     await waitFor(() => adapter.delivered.length === 3)
     expect(adapter.ids()).toEqual([good, bad, behind])
     await waitFor(async () => (await pool.query('select from waybill.deliveries')).rowCount === 0)
-    const { rows } = await pool.query('select attempt, outcome from waybill.attempts where message_id = $1 order by attempt', [bad])
+    const { rows } = await pool.query(
+      'select attempt, outcome from waybill.attempts where message_id = $1 order by attempt',
+      [bad],
+    )
     expect(rows).toEqual([
       { attempt: 1, outcome: 'retry' },
       { attempt: 2, outcome: 'retry' },
@@ -116,7 +121,11 @@ describe.each(['pg18', 'pg15'] as const)('dispatcher on %s', (server) => {
     const first = await start({ destinations: { crm: { adapter: one, settings } }, leaseMs: 1000 })
     await start({ destinations: { crm: { adapter: two, settings } }, leaseMs: 1000 })
     const shares = async (): Promise<number[]> =>
-      (await pool.query<{ n: number }>('select count(*)::int as n from waybill.lanes where holder is not null group by dispatcher')).rows.map((r) => r.n)
+      (
+        await pool.query<{ n: number }>(
+          'select count(*)::int as n from waybill.lanes where holder is not null group by dispatcher',
+        )
+      ).rows.map((r) => r.n)
     await waitFor(async () => (await shares()).join() === '2,2')
     for (let i = 0; i < 100; i++) await publish(pool, 'order.created', { i }, { key: `k${i}` })
     await waitFor(() => one.delivered.length + two.delivered.length === 100)

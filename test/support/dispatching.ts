@@ -1,5 +1,11 @@
 import type pg from 'pg'
-import { type Adapter, type Capabilities, type DeliverContext, type Outcome, type OutboundMessage } from '../../src/adapters/contract.js'
+import {
+  type Adapter,
+  type Capabilities,
+  type DeliverContext,
+  type Outcome,
+  type OutboundMessage,
+} from '../../src/adapters/contract.js'
 import { systemClock, type Clock } from '../../src/core/clock.js'
 import { type DeliverySettings } from '../../src/core/delivery-settings.js'
 import { Dispatcher, type ServedDestination } from '../../src/dispatcher/dispatcher.js'
@@ -13,9 +19,10 @@ export class ScriptedAdapter implements Adapter {
   readonly capabilities: Capabilities
   readonly delivered: OutboundMessage[] = []
   readonly attempts: OutboundMessage[] = []
-  answer: (message: OutboundMessage, context: DeliverContext) => Outcome | undefined | Promise<Outcome | undefined> = () => ({
-    kind: 'delivered',
-  })
+  answer: (message: OutboundMessage, context: DeliverContext) => Outcome | undefined | Promise<Outcome | undefined> =
+    () => ({
+      kind: 'delivered',
+    })
 
   constructor(capabilities: Partial<Capabilities> = {}) {
     this.capabilities = { ordered: false, maxBatch: 100, concurrency: 4, transactional: false, ...capabilities }

@@ -84,7 +84,7 @@ create table waybill.destinations (
   name           text        primary key,
   kind           text        not null,
   settings       jsonb       not null default '{}',
-  shards         int         not null default 1 check (shards between 1 and 64),
+  shards         int         not null default 1 check (shards between 1 and 256),
   ordering       text        not null default 'key' check (ordering in ('key', 'none')),
   on_dead        text        not null default 'hold' check (on_dead in ('hold', 'release')),
   topic_regex    text,
@@ -518,6 +518,8 @@ begin
   insert into waybill.dispatchers as d (id, name, host, pid, version, generation, lease_ms)
   values (p_id, p_name, p_host, p_pid, p_version, p_generation, p_lease_ms)
   on conflict (id) do update set beat = d.beat + 1, seen_at = clock_timestamp(), generation = excluded.generation;
+  -- comes back to its own listener: proof that notifications arrive (through a pooler they silently do not)
+  perform pg_notify('waybill_lanes', 'beat:' || p_id);
   return jsonb_build_object(
     'nonce', n,
     'isolation', current_setting('transaction_isolation'),

@@ -1,0 +1,216 @@
+import { hostname } from 'node:os'
+import type pg from 'pg'
+import { type Adapter } from '../adapters/contract.js'
+import { defaultRegistry } from '../adapters/default-registry.js'
+import { type AdapterRegistry } from '../adapters/registry.js'
+import {
+  type Environment,
+  fingerprintConfig,
+  type ResolvedConfig,
+  type ResolvedDestination,
+  redact,
+  resolveConfig,
+  type WaybillConfig,
+} from '../config/index.js'
+import { systemClock, type Clock } from '../core/clock.js'
+import { version } from '../core/version.js'
+import { createPool } from '../db/pool.js'
+import { assertSchema } from '../db/migrate.js'
+import { Dispatcher, type ServedDestination } from '../dispatcher/dispatcher.js'
+import { type DispatcherHooks, type LaneName } from '../dispatcher/hooks.js'
+import { deploy, type Deployed } from '../outbox/configuration-store.js'
+import { createLogger, type Logger } from '../telemetry/logger.js'
+
+export interface CreateDispatcherOptions {
+  /** A pino logger, or anything alike. Default: JSON lines on standard output at the configured level. */
+  readonly logger?: Logger
+  readonly hooks?: DispatcherHooks
+  /** Stops the dispatcher, in two stages, when it aborts. */
+  readonly signal?: AbortSignal
+  readonly clock?: Clock
+  /** Kinds of destination. Default: the four that Waybill brings. */
+  readonly registry?: AdapterRegistry
+  /** What `env('NAME')` reads. Default: the environment of the process. */
+  readonly environment?: Environment
+}
+
+export type LaneState = ReturnType<Dispatcher['lanes']>[number]
+
+/** A dispatcher with everything it needs. It connects to nothing before `start`. */
+export interface DispatcherService extends AsyncDisposable {
+  /** Writes the configuration down, takes its share of lanes, and delivers. Safe to call twice. */
+  start(): Promise<Deployed>
+  /** Two stages: waits for what is under way up to `drainMs` (default: as configured), then aborts it. Safe to call twice. */
+  stop(options?: { readonly drainMs?: number }): Promise<void>
+  /** Resolves when everything committed before the call is delivered, or parked. */
+  drain(signal?: AbortSignal): Promise<void>
+  readonly id: string | undefined
+  /** The last heartbeat went through in time. */
+  readonly healthy: boolean
+  readonly asleep: boolean
+  lanes(): LaneState[]
+  readonly name: string
+  /** Its own sessions; for reading the state of the lanes. */
+  readonly pool: pg.Pool
+}
+
+export type { LaneName }
+
+/**
+ * Builds a dispatcher from a configuration.
+ *
+ * @throws InputError `WAYBILL_CONFIG_INVALID` with every problem of the configuration.
+ */
+export function createDispatcher(
+  config: WaybillConfig | ResolvedConfig,
+  options: CreateDispatcherOptions = {},
+): DispatcherService {
+  const resolved = isResolved(config) ? config : resolveConfig(config, options.environment ?? process.env)
+  return new Service(resolved, options)
+}
+
+function isResolved(config: WaybillConfig | ResolvedConfig): config is ResolvedConfig {
+  return 'warnings' in config && Array.isArray(config.routes)
+}
+
+class Service implements DispatcherService {
+  readonly name: string
+  readonly pool: pg.Pool
+  readonly #config: ResolvedConfig
+  readonly #options: CreateDispatcherOptions
+  readonly #logger: Logger
+  readonly #adapters: Adapter[] = []
+  #dispatcher: Dispatcher | undefined
+  #starting: Promise<Deployed> | undefined
+  #stopping: Promise<void> | undefined
+
+  constructor(config: ResolvedConfig, options: CreateDispatcherOptions) {
+    this.#config = config
+    this.#options = options
+    this.#logger = options.logger ?? createLogger({ level: config.log.level })
+    this.name = config.dispatcher.name ?? `${hostname()}:${process.pid}`
+    this.pool = createPool({
+      connectionString: config.database.url.reveal(),
+      max: config.database.poolSize,
+      applicationName: 'waybill dispatcher',
+      onError: (error) => this.#logger.warn({ err: error }, 'an idle connection was lost'),
+    })
+    options.signal?.addEventListener('abort', this.#onAbort, { once: true })
+  }
+
+  get id(): string | undefined {
+    return this.#dispatcher?.id
+  }
+
+  get healthy(): boolean {
+    return this.#dispatcher?.healthy ?? false
+  }
+
+  get asleep(): boolean {
+    return this.#dispatcher?.asleep ?? false
+  }
+
+  lanes(): LaneState[] {
+    return this.#dispatcher?.lanes() ?? []
+  }
+
+  start(): Promise<Deployed> {
+    this.#starting ??= this.#startOnce()
+    return this.#starting
+  }
+
+  async drain(signal?: AbortSignal): Promise<void> {
+    await this.start()
+    await this.#dispatcher?.drain(signal)
+  }
+
+  stop(options: { readonly drainMs?: number } = {}): Promise<void> {
+    this.#stopping ??= this.#stopOnce(options.drainMs ?? this.#config.dispatcher.drainMs)
+    return this.#stopping
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop()
+  }
+
+  readonly #onAbort = (): void => {
+    this.stop().catch((error: unknown) => this.#logger.error({ err: error }, 'could not stop cleanly'))
+  }
+
+  async #startOnce(): Promise<Deployed> {
+    const config = this.#config
+    const client = await this.pool.connect()
+    await assertSchema(client).finally(() => client.release())
+    const patternsOf = (name: string): string[] =>
+      config.routes.filter((route) => route.destinations.includes(name)).map((route) => route.pattern)
+    const registry = this.#options.registry ?? defaultRegistry()
+    const served = config.destinations.map((d) => this.#serve(d, patternsOf(d.name), registry))
+    const shown = redact(config) as { destinations?: readonly { name: string; settings?: unknown }[] }
+    const deployed = await deploy(this.pool, {
+      fingerprint: fingerprintConfig(config),
+      generation: config.generation,
+      destinations: config.destinations.map((d) => ({
+        name: d.name,
+        kind: d.kind,
+        settings: shown.destinations?.find((s) => s.name === d.name)?.settings ?? {},
+        shards: d.delivery.shards,
+        order: d.delivery.order,
+        onDead: d.delivery.onDead,
+        from: d.delivery.from,
+        patterns: patternsOf(d.name),
+      })),
+    })
+    this.#tell(deployed)
+    this.#dispatcher = new Dispatcher({
+      pool: this.pool,
+      listenUrl: this.#listenUrl(),
+      name: this.name,
+      version,
+      generation: deployed.generation,
+      leaseMs: config.dispatcher.leaseMs,
+      pageSize: config.dispatcher.pageSize,
+      destinations: served,
+      clock: this.#options.clock ?? systemClock,
+      logger: this.#logger,
+      hooks: this.#options.hooks ?? {},
+    })
+    await this.#dispatcher.start()
+    return deployed
+  }
+
+  #serve(d: ResolvedDestination, patterns: readonly string[], registry: AdapterRegistry): ServedDestination {
+    const factory = registry.get(d.kind)
+    const adapter = factory.create(d.settings, {
+      destination: d.name,
+      logger: this.#logger.child({ destination: d.name }),
+    })
+    this.#adapters.push(adapter)
+    const settings = { ...d.delivery, receipts: d.delivery.receipts ?? factory.receiptsByDefault }
+    return { name: d.name, adapter, patterns, settings }
+  }
+
+  #listenUrl(): string | undefined {
+    const { database, dispatcher } = this.#config
+    return dispatcher.listen ? (database.directUrl ?? database.url).reveal() : undefined
+  }
+
+  #tell({ stale, generation, added, orphaned }: Deployed): void {
+    for (const { path, message } of this.#config.warnings) this.#logger.warn({ path }, message)
+    if (stale) this.#logger.warn({ generation }, 'a newer configuration is deployed: this one is not written down')
+    for (const destination of added) this.#logger.info({ destination }, 'destination added')
+    for (const destination of orphaned) {
+      this.#logger.warn(
+        { destination },
+        'no longer configured: its lanes wait; "waybill destinations remove" ends them',
+      )
+    }
+  }
+
+  async #stopOnce(drainMs: number): Promise<void> {
+    this.#options.signal?.removeEventListener('abort', this.#onAbort)
+    await this.#starting?.catch(() => undefined)
+    await this.#dispatcher?.stop({ drainMs })
+    await Promise.all(this.#adapters.map((adapter) => adapter.close()))
+    await this.pool.end()
+  }
+}
