@@ -1,0 +1,251 @@
+import pg from 'pg'
+import { afterAll, describe, expect, it } from 'vitest'
+import { Queue } from '../../src/index.js'
+import { createTestDatabase, useDatabase } from '../support/database.js'
+import { logged, withClient } from './publish-fixture.js'
+
+const database = useDatabase()
+const queue = new Queue()
+afterAll(() => queue.close())
+
+/** How often the server said ReadyForQuery: once for each statement that was sent. */
+function countStatements(client: pg.Client): () => number {
+  let count = 0
+  ;(client as unknown as { connection: NodeJS.EventEmitter }).connection.on('readyForQuery', () => count++)
+  return () => count
+}
+
+describe('the transaction of a pg client', () => {
+  it('published when it commits, and not when it rolls back', async () => {
+    await withClient(database(), async (client) => {
+      await client.query('begin')
+      await queue.publish('tx.rolled-back', 1, { tx: client })
+      await queue.publishMany([{ topic: 'tx.rolled-back', payload: 2 }], { tx: client })
+      await client.query('rollback')
+      await client.query('begin')
+      const id = await queue.publish('tx.committed', 1, { tx: client })
+      expect(await logged(database(), 'tx.committed')).toEqual([])
+      await client.query('commit')
+      expect(await logged(database(), 'tx.committed')).toMatchObject([{ id, payload: '1' }])
+      expect(await logged(database(), 'tx.rolled-back')).toEqual([])
+    })
+  })
+
+  it('is left with what a rolled-back savepoint did not take', async () => {
+    await withClient(database(), async (client) => {
+      await client.query('begin')
+      const kept = await queue.publish('tx.savepoint', 1, { tx: client })
+      await client.query('savepoint s')
+      await queue.publish('tx.savepoint', 2, { tx: client })
+      await client.query('rollback to s')
+      await client.query('commit')
+      expect(await logged(database(), 'tx.savepoint')).toMatchObject([{ id: kept }])
+    })
+  })
+
+  it('gets one statement for each call', async () => {
+    await withClient(database(), async (client) => {
+      const statements = countStatements(client)
+      await client.query('begin')
+      const id = await queue.publish('tx.count', 1, {
+        tx: client,
+        delay: '1h',
+        dedupeKey: 'x',
+        key: 'k',
+        keyLock: true,
+      })
+      expect(statements()).toBe(2)
+      await queue.publishMany(
+        Array.from({ length: 500 }, (_, i) => ({ topic: 'tx.count', payload: i })),
+        { tx: client },
+      )
+      expect(statements()).toBe(3)
+      await queue.cancel(id, { tx: client })
+      expect(statements()).toBe(4)
+      await queue.publishMany([], { tx: client })
+      expect(statements()).toBe(4)
+      await client.query('rollback')
+    })
+  })
+
+  it('takes calls at once, and a begin that is under way', async () => {
+    await withClient(database(), async (client) => {
+      const begun = client.query('begin')
+      const ids = await Promise.all(
+        Array.from({ length: 50 }, (_, i) => queue.publish('tx.at-once', i, { tx: client })),
+      )
+      await begun
+      await client.query('commit')
+      expect((await logged(database(), 'tx.at-once')).map((row) => row.id)).toEqual(ids)
+    })
+  })
+
+  it('can use named prepared statements', async () => {
+    const prepared = new Queue({ prepared: true })
+    await withClient(database(), async (client) => {
+      await client.query('begin')
+      for (let i = 0; i < 3; i++) await prepared.publish('tx.prepared', i, { tx: client })
+      const { rows } = await client.query<{ name: string }>('select name from pg_prepared_statements')
+      expect(rows).toEqual([{ name: 'waybill_publish' }])
+      await client.query('commit')
+    })
+    expect(await logged(database(), 'tx.prepared')).toHaveLength(3)
+    await prepared.close()
+  })
+})
+
+describe('what is no open transaction is refused, and nothing is written', () => {
+  const refused = { code: 'WAYBILL_TX_INVALID' }
+  const nothing = async () => expect(await logged(database(), 'tx.refused')).toEqual([])
+  const publish = (tx: unknown) => queue.publish('tx.refused', 1, { tx } as never)
+
+  it('a client outside a transaction: before, after, and after a commit that is under way', async () => {
+    await withClient(database(), async (client) => {
+      await expect(publish(client)).rejects.toMatchObject(refused)
+      await expect(queue.publishMany([{ topic: 'tx.refused', payload: 1 }], { tx: client })).rejects.toMatchObject(
+        refused,
+      )
+      await client.query('begin')
+      await client.query('commit')
+      await expect(publish(client)).rejects.toMatchObject(refused)
+      await client.query('begin')
+      const committed = client.query('commit')
+      await expect(publish(client)).rejects.toMatchObject(refused)
+      await committed
+    })
+    await nothing()
+  })
+
+  it('a client of pg before 8.21, which does not tell its status', async () => {
+    await withClient(database(), async (client) => {
+      Object.defineProperty(client, 'getTransactionStatus', { value: undefined })
+      await expect(publish(client)).rejects.toMatchObject(refused)
+      await client.query('begin')
+      const statements = countStatements(client)
+      const id = await queue.publish('tx.old', 1, { tx: client })
+      expect(statements()).toBe(1)
+      await client.query('commit')
+      await expect(publish(client)).rejects.toMatchObject(refused)
+      expect(await logged(database(), 'tx.old')).toMatchObject([{ id }])
+    })
+    await nothing()
+  })
+
+  it('a transaction that has failed', async () => {
+    await withClient(database(), async (client) => {
+      await client.query('begin')
+      await client.query('select 1/0').catch(() => undefined)
+      await expect(publish(client)).rejects.toMatchObject({
+        ...refused,
+        message: expect.stringContaining('roll it back') as string,
+      })
+      // the same from the database, where the client can't be asked
+      const opaque = { query: (text: string, values?: unknown[]) => client.query(text, values) }
+      await expect(publish(opaque)).rejects.toMatchObject(refused)
+      await client.query('rollback')
+    })
+    await nothing()
+  })
+
+  it('a pool, a client that is not connected, one that was closed', async () => {
+    await expect(publish(database().pool)).rejects.toMatchObject(refused)
+    await expect(publish(new pg.Client({ connectionString: database().url }))).rejects.toMatchObject(refused)
+    const client = new pg.Client({ connectionString: database().url })
+    await client.connect()
+    await client.query('begin')
+    await client.end()
+    await expect(publish(client)).rejects.toThrow()
+    await nothing()
+  })
+
+  it('a client whose connection is lost while a statement is under way does not hang', async () => {
+    const client = new pg.Client({ connectionString: database().url })
+    client.on('error', () => undefined)
+    await client.connect()
+    await client.query('begin')
+    const { rows } = await client.query<{ pid: number }>('select pg_backend_pid() as pid')
+    const sleeping = client.query('select pg_sleep(60)').catch(() => undefined)
+    const waiting = publish(client).catch((error: unknown) => error)
+    await database().pool.query('select pg_terminate_backend($1)', [rows[0]?.pid])
+    await sleeping
+    expect(await waiting).toBeInstanceOf(Error)
+    await expect(publish(client)).rejects.toThrow()
+    await nothing()
+  })
+})
+
+describe('a transaction of its own (tx: null)', () => {
+  it('over a pool that is given, which close leaves alone', async () => {
+    const own = new Queue({ pool: database().pool })
+    const id = await own.publish('own.pool', 1, { tx: null })
+    expect(await logged(database(), 'own.pool')).toMatchObject([{ id }])
+    await own.close()
+    await database().pool.query('select 1')
+  })
+
+  it('over a pool that it makes from a connection string, and ends', async () => {
+    const sessions = async (): Promise<number> => {
+      const sql = `select from pg_stat_activity where datname = $1 and application_name = 'publisher (waybill)'`
+      return (await database().pool.query(sql, [database().name])).rowCount ?? 0
+    }
+    let published: Promise<string>
+    {
+      await using own = new Queue({ connectionString: database().url })
+      await own.publish('own.string', 1, { tx: null })
+      expect(await sessions()).toBe(1)
+      published = own.publish('own.string', 2, { tx: null })
+    }
+    // close waited for what was under way
+    await published
+    expect(await logged(database(), 'own.string')).toHaveLength(2)
+    await expect.poll(sessions).toBe(0)
+  })
+})
+
+describe('errors of the database', () => {
+  it('say that the schema is missing', async () => {
+    const empty = await createTestDatabase({ empty: true })
+    const own = new Queue({ pool: empty.pool })
+    const expected = { code: 'WAYBILL_SCHEMA_MISSING', message: expect.stringContaining('waybill migrate') as string }
+    await expect(own.publish('a.b', 1, { tx: null })).rejects.toMatchObject(expected)
+    await expect(own.cancel('f81d4fae-7dec-11d0-a765-00a0c91e6bf6', { tx: null })).rejects.toMatchObject(expected)
+    await empty.pool.query('create schema waybill')
+    await expect(own.publishMany([{ topic: 'a.b', payload: 1 }], { tx: null })).rejects.toMatchObject(expected)
+    await empty.drop()
+  })
+
+  it('say what to grant', async () => {
+    const role = `${database().name}_app`
+    await database().pool.query(`create role ${role}; revoke all on schema waybill from public`)
+    try {
+      await withClient(database(), async (client) => {
+        await client.query(`begin; set local role ${role}`)
+        const expected = {
+          code: 'WAYBILL_PERMISSION_DENIED',
+          message: expect.stringContaining('grant usage on schema') as string,
+        }
+        await expect(queue.publish('a.b', 1, { tx: client })).rejects.toMatchObject(expected)
+        await client.query(`rollback; grant usage on schema waybill to ${role}; begin; set local role ${role}`)
+        await queue.publish('a.granted', 1, { tx: client })
+        await client.query('commit')
+      })
+      expect(await logged(database(), 'a.granted')).toHaveLength(1)
+    } finally {
+      await database().pool.query(`drop owned by ${role}; drop role ${role}`)
+    }
+  })
+
+  it('of the message name the element of a list, and pass through where they are not ours', async () => {
+    const own = new Queue({ pool: database().pool })
+    const list = [0, 1, 2].map((i) => ({ topic: 'refused.by-sql', payload: i, ...(i === 1 ? { to: ['nobody'] } : {}) }))
+    await expect(own.publishMany(list, { tx: null })).rejects.toMatchObject({
+      code: 'WAYBILL_PUBLISH_INVALID',
+      problems: [{ path: 'messages[1]', message: expect.stringContaining(`'nobody' is not known`) as string }],
+    })
+    expect(await logged(database(), 'refused.by-sql')).toEqual([])
+    await withClient(database(), async (client) => {
+      await client.query('begin read only')
+      await expect(queue.publish('a.b', 1, { tx: client })).rejects.toMatchObject({ code: '25006' })
+    })
+  })
+})
