@@ -56,7 +56,7 @@ export interface Answer {
   readonly outcomes: readonly (Outcome | undefined)[]
   readonly kinds: readonly (Outcome['kind'] | 'unsettled')[]
   /** Breaches of the contract: settled twice, settled late, an index that is none. Checked again at any later time. */
-  breaches(): readonly string[]
+  readonly breaches: () => readonly string[]
 }
 
 /** Calls `deliver`, and keeps watching what it settles after it has resolved. */

@@ -13,9 +13,9 @@ export const silentLogger = {
   error: () => undefined,
 }
 
-export function rabbitAdapter(options: RabbitmqOptions): Adapter {
+export function rabbitAdapter(options: RabbitmqOptions, destination = 'rabbit'): Adapter {
   const settings = rabbitmqSettings.parse({ connectTimeout: '2s', confirmTimeout: '2s', ...options })
-  return rabbitmqAdapter.create(settings, { destination: 'rabbit', logger: silentLogger })
+  return rabbitmqAdapter.create(settings, { destination, logger: silentLogger })
 }
 
 /** A topic exchange with one queue that takes everything, behind a proxy. */
