@@ -265,6 +265,7 @@ export class Dispatcher {
       dispatchers: alive.filter((d) => d.generation === newest).map((d) => d.id),
       me: this.#me.id,
       isAlive: (id) => this.#watch.isAlive(id),
+      serves: (lane) => this.#held.has(lane.id),
       canServe: (lane) => this.#canServe(lane),
     })
     for (const lane of giveBack) {

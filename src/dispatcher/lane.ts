@@ -147,7 +147,7 @@ export class Lane {
     try {
       for (;;) {
         if (this.#failure !== undefined) throw this.#failure
-        if (!leaseValid()) throw new WaybillError('WAYBILL_STALE_HOLDER', 'the lease could not be renewed in time')
+        if (!leaseValid()) throw leaseExpired()
         const mark = this.#window.advance()
         if (mark) this.#mark = mark
         if (!this.#stopping) {
@@ -343,7 +343,7 @@ export class Lane {
   #call(batch: Entry[]): void {
     const { adapter, clock, logger, name } = this.#o
     if (!this.#o.leaseValid()) {
-      this.fail(new WaybillError('WAYBILL_STALE_HOLDER', 'the lease could not be renewed in time'))
+      this.fail(leaseExpired())
       return
     }
     const now = clock.monotonic()
@@ -713,4 +713,11 @@ export class Lane {
 
 function deliveryKey({ seq, id }: { readonly seq: number; readonly id: string }): string {
   return `${seq}:${id}`
+}
+
+function leaseExpired(): WaybillError {
+  return new WaybillError(
+    'WAYBILL_LEASE_EXPIRED',
+    'the lease could not be renewed in time: nothing may be sent before it is',
+  )
 }

@@ -11,6 +11,8 @@ export interface ShareView {
   readonly me: string
   /** Whether the holder of a lane is alive. */
   readonly isAlive: (dispatcher: string) => boolean
+  /** Whether this dispatcher is at work on a lane. One that is written down as ours and is not is free for us. */
+  readonly serves: (lane: SeenLane) => boolean
   /** Lanes this dispatcher can serve: its configuration knows them. */
   readonly canServe: (lane: SeenLane) => boolean
 }
@@ -22,15 +24,17 @@ export interface SharePlan {
   readonly giveBack: readonly SeenLane[]
 }
 
-export function planShare({ lanes, dispatchers, me, isAlive, canServe }: ShareView): SharePlan {
+export function planShare({ lanes, dispatchers, me, isAlive, serves, canServe }: ShareView): SharePlan {
   const servable = lanes.filter(canServe)
-  const mine = servable.filter((lane) => lane.dispatcher === me && lane.holder !== null)
+  const mine = servable.filter(serves)
   const rank = [...dispatchers].sort().indexOf(me)
   const count = Math.max(1, dispatchers.length)
   const least = Math.floor(servable.length / count)
   const share = least + (rank >= 0 && rank < servable.length % count ? 1 : 0)
   const free = servable.filter(
-    (lane) => lane.dispatcher !== me && (lane.holder === null || lane.dispatcher === null || !isAlive(lane.dispatcher)),
+    (lane) =>
+      !serves(lane) &&
+      (lane.holder === null || lane.dispatcher === null || lane.dispatcher === me || !isAlive(lane.dispatcher)),
   )
   // beyond the share only what nobody else is there to take
   const room = Math.max(0, share - mine.length)
