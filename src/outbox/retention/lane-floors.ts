@@ -1,0 +1,42 @@
+import type pg from 'pg'
+import { loadSql } from '../../db/sql.js'
+
+export interface LaneFloor {
+  readonly laneId: number
+  readonly destination: string
+  readonly shards: number
+  /** The lane has read everything up to here. */
+  readonly floor: number
+  /** Lowest seq that is parked; null: none. */
+  readonly parked: number | null
+  /** The lane needs nothing up to here: neither unread nor parked. */
+  readonly hold: number
+}
+
+interface Row {
+  readonly lane_id: number
+  readonly destination: string
+  readonly shards: number
+  readonly floor: number
+  readonly parked: number | null
+}
+
+const floorsSql = loadSql(import.meta.url, './lane_floors.sql')
+
+/** How much of the log each lane still needs. Lanes of destinations that are no longer configured count too. */
+export async function laneFloors(client: pg.ClientBase): Promise<LaneFloor[]> {
+  const { rows } = await client.query<Row>(floorsSql)
+  return rows.map(({ lane_id, destination, shards, floor, parked }) => ({
+    laneId: lane_id,
+    destination,
+    shards,
+    floor,
+    parked,
+    hold: parked === null ? floor : Math.min(floor, parked - 1),
+  }))
+}
+
+/** The lanes that need something below `upper`. */
+export function lanesBelow(floors: readonly LaneFloor[], upper: number): LaneFloor[] {
+  return floors.filter((lane) => lane.hold < upper - 1)
+}
