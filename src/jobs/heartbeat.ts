@@ -24,6 +24,7 @@ export class Heartbeat {
   #session = new Session()
   #registered = false
   #aliveAt = 0
+  #reconcileAt = 0
 
   constructor(options: HeartbeatOptions) {
     this.#options = options
@@ -56,6 +57,8 @@ export class Heartbeat {
       if (signal.aborted) return
       try {
         await this.#beat()
+        // not waited for: the next beat must not be late
+        void this.#reconcile()
       } catch (error) {
         logger.warn({ code: codeOf(error), error: messageOf(error) }, "the worker's heartbeat failed; trying again")
         if (clock.monotonic() - this.#aliveAt >= this.#options.identity.leaseMs) this.#options.onLost()
@@ -76,8 +79,8 @@ export class Heartbeat {
     const { store, clock, logger, onLost } = this.#options
     if (!this.#registered) return this.register()
     const sentAt = clock.monotonic()
-    const answer = await store.beat(this.#session.id, this.#session.claims())
-    if (answer === undefined) {
+    const workers = await store.beat(this.#session.id)
+    if (workers === undefined) {
       logger.warn({ worker: this.#session.id }, 'another worker took the jobs of this one; going on under a new id')
       onLost()
       this.#registered = false
@@ -85,9 +88,30 @@ export class Heartbeat {
       return this.register()
     }
     this.#aliveAt = sentAt
-    if (answer.recovered > 0)
-      logger.warn({ jobs: answer.recovered }, 'took back jobs whose claim the worker knew nothing of')
-    for (const worker of this.#watch.observe(answer.workers, clock.monotonic())) await this.#endOther(worker)
+    for (const worker of this.#watch.observe(workers, clock.monotonic())) await this.#endOther(worker)
+  }
+
+  /**
+   * Apart from the beat, so that it can't cost the lease: with a transaction held open for long it walks past all that
+   * this worker did since. For the same reason at most a twentieth of the time goes into it.
+   */
+  async #reconcile(): Promise<void> {
+    const { store, clock, logger, identity } = this.#options
+    const startedAt = clock.monotonic()
+    if (!this.#registered || startedAt < this.#reconcileAt) return
+    // one at a time
+    this.#reconcileAt = Infinity
+    try {
+      const jobs = await store.reconcile(this.#session.id, this.#session.claims())
+      if (jobs > 0) logger.warn({ jobs }, 'took back jobs whose claim the worker knew nothing of')
+    } catch (error) {
+      logger.warn(
+        { code: codeOf(error), error: messageOf(error) },
+        "comparing the worker's claims failed; trying again",
+      )
+    }
+    const endedAt = clock.monotonic()
+    this.#reconcileAt = endedAt + Math.max(identity.leaseMs / 2, 20 * (endedAt - startedAt))
   }
 
   async #endOther({ id, beat, leaseMs }: WatchedWorker): Promise<void> {

@@ -82,15 +82,20 @@ export class JobStore {
   }
 
   /** All workers there are, or undefined when this one is not known any more. */
-  async beat(
-    id: string,
-    claims: readonly string[],
-  ): Promise<{ recovered: number; workers: WatchedWorker[] } | undefined> {
-    const [row] = await this.#call<{ beat: { recovered: number; workers: WatchedWorker[] } | null }>(
-      'select waybill.worker_beat($1, $2::uuid[]) as beat',
-      [id, claims],
-    )
-    return row?.beat ?? undefined
+  async beat(id: string): Promise<WatchedWorker[] | undefined> {
+    const [row] = await this.#call<{ workers: WatchedWorker[] | null }>('select waybill.worker_beat($1) as workers', [
+      id,
+    ])
+    return row?.workers ?? undefined
+  }
+
+  /** Takes back old claims of the worker's other than these; how many jobs that was. */
+  async reconcile(id: string, claims: readonly string[]): Promise<number> {
+    const [row] = await this.#call<{ n: number | null }>('select waybill.worker_reconcile($1, $2::uuid[]) as n', [
+      id,
+      claims,
+    ])
+    return row?.n ?? 0
   }
 
   /** How many jobs were taken back; undefined when the worker was gone or its beat has moved. */

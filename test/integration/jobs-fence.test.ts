@@ -85,10 +85,10 @@ describe.each(['pg18', 'pg15'] as const)('claims on %s', (server) => {
 
   it('leaves a worker alone whose heart beat since it was looked at', async () => {
     const worker = await registered()
-    await store().beat(worker, [])
+    await store().beat(worker)
     expect(await store().endWorker(worker, 0, 'WORKER_LOST', 'gone')).toBeUndefined()
     expect(await store().endWorker(worker, 1, 'WORKER_LOST', 'gone')).toBe(0)
-    expect(await store().beat(worker, [])).toBeUndefined()
+    expect(await store().beat(worker)).toBeUndefined()
   })
 
   it('gives nothing to a worker that is not registered any more', async () => {
@@ -120,7 +120,7 @@ describe.each(['pg18', 'pg15'] as const)('claims on %s', (server) => {
     expect(await readJob(database(), id)).toMatchObject({ state: 'available', claim: null, attempt: 0 })
   })
 
-  it('a heartbeat takes back old claims that the worker knows nothing of, and only those', async () => {
+  it('a worker takes back old claims of its own that it knows nothing of, and only those', async () => {
     const queue = uniqueName('q')
     const worker = await registered(1)
     await insertJobs(
@@ -132,7 +132,7 @@ describe.each(['pg18', 'pg15'] as const)('claims on %s', (server) => {
     const unstarted = await claimed(queue, worker, 1)
     const known = await claimed(queue, worker, 1)
     await database().pool.query('select pg_sleep(0.01)')
-    expect((await store().beat(worker, [known.claim]))?.recovered).toBe(2)
+    expect(await store().reconcile(worker, [known.claim])).toBe(2)
     expect(await readJob(database(), lost.ids[0] ?? '')).toMatchObject({ state: 'available', attempt: 1, claim: null })
     expect(await readJob(database(), unstarted.ids[0] ?? '')).toMatchObject({
       state: 'available',

@@ -162,28 +162,30 @@ begin
 end
 $$;
 
--- A worker's heartbeat. Also takes back what the database says that this worker holds and the worker knows nothing of:
--- a fetch whose answer was lost, an acknowledgement that a failover lost. Only claims older than a lease, so that one
--- made while this statement was on its way is not among them.
---   p_claims  the claims that the worker works on, those of fetches under way included
--- Returns null when the worker is not known: its jobs were taken back, it must register anew. Else {recovered, workers:
--- [{id, beat, leaseMs}]} with all workers, for rescue.
-create function waybill.worker_beat(p_id uuid, p_claims uuid[]) returns jsonb
+-- A worker's heartbeat.
+-- Returns null when the worker is not known: its jobs were taken back, it must register anew. Else all workers, for
+-- rescue: [{id, beat, leaseMs}].
+create function waybill.worker_beat(p_id uuid) returns jsonb
 language plpgsql volatile
 as $$
-declare
-  lease int;
-  recovered int;
 begin
-  update waybill.workers w set beat = w.beat + 1, seen_at = clock_timestamp() where w.id = p_id returning w.lease_ms into lease;
+  update waybill.workers w set beat = w.beat + 1, seen_at = clock_timestamp() where w.id = p_id;
   if not found then return null; end if;
-  recovered := waybill.job_take_back(p_id, p_claims, clock_timestamp() - lease * interval '1 ms', 'CLAIM_LOST',
-                                     'the worker knew nothing of this claim: an answer of the database was lost');
-  return jsonb_build_object(
-    'recovered', recovered,
-    'workers', (select coalesce(jsonb_agg(jsonb_build_object('id', w.id, 'beat', w.beat, 'leaseMs', w.lease_ms)), '[]')
-                  from waybill.workers w));
+  return (select jsonb_agg(jsonb_build_object('id', w.id, 'beat', w.beat, 'leaseMs', w.lease_ms)) from waybill.workers w);
 end
+$$;
+
+-- Takes back what the database says that this worker holds and the worker knows nothing of: a fetch whose answer was
+-- lost, an acknowledgement that a failover lost. Only claims older than its lease, so that one made while this statement
+-- was on its way is not among them.
+--   p_claims  the claims that the worker works on, those of fetches under way included
+-- Returns how many.
+create function waybill.worker_reconcile(p_id uuid, p_claims uuid[]) returns int
+language sql volatile
+as $$
+  select waybill.job_take_back(w.id, p_claims, clock_timestamp() - w.lease_ms * interval '1 ms', 'CLAIM_LOST',
+                               'the worker knew nothing of this claim: an answer of the database was lost')
+    from waybill.workers w where w.id = p_id
 $$;
 
 -- Ends a worker and takes its jobs back: by another one that saw its beat stand still for a lease, or by itself.
@@ -252,6 +254,8 @@ $$;
 -- Starts claimed jobs: from here on they are executing, and charged an attempt. A handler may run only for those that
 -- this returns. Calling it again after its answer was lost changes nothing more.
 -- Returns id and attempt of those that are still held by the claim.
+-- Here and below "is not distinct from" in place of "=": the planner would take the latter as leave to use jobs_held, and
+-- walk all of it (with a transaction held open: every job since) in place of the primary key.
 create function waybill.job_start(p_claim uuid, p_ids uuid[]) returns table (id uuid, attempt int)
 language plpgsql volatile
 set enable_seqscan = off
@@ -262,7 +266,8 @@ begin
     update waybill.jobs j
        set attempt = j.attempt + (j.state = 'available')::int, state = 'executing',
            started_at = case j.state when 'available' then clock_timestamp() else j.started_at end
-     where j.id = any(p_ids) and j.claim = p_claim
+     where j.id = any(p_ids) and j.claim is not distinct from p_claim and j.state in ('available', 'executing')
+       and p_claim is not null
     returning j.id, j.attempt;
 end
 $$;
@@ -276,7 +281,7 @@ declare
   n int;
 begin
   update waybill.jobs j set claim = null, worker = null
-   where j.id = any(p_ids) and j.claim = p_claim and j.state = 'available';
+   where j.id = any(p_ids) and j.claim is not distinct from p_claim and j.state = 'available';
   get diagnostics n = row_count;
   return n;
 end
@@ -324,7 +329,7 @@ begin
            errors = case when a.code is null then j.errors else waybill.job_error(j.errors, j.attempt, a.code, a.message) end,
            claim = null, worker = null
       from unnest(p_ids, p_claims, p_outcomes, p_in_ms, p_codes, p_messages) a(id, claim, outcome, in_ms, code, message)
-     where j.id = a.id and j.claim = a.claim and j.state = 'executing'
+     where j.id = a.id and j.claim is not distinct from a.claim and j.state = 'executing'
     returning j.id, j.state;
 end
 $$;
