@@ -69,7 +69,7 @@ function unwrap(error: unknown): unknown {
 /** `KafkaJSRequestTimeoutError` → `KAFKA_REQUEST_TIMEOUT`. */
 function codeFromName(name: string): string {
   const words = name.replace(/^KafkaJS/, '').replace(/Error$/, '')
-  return `KAFKA_${words.replaceAll(/(?<=[a-z])(?=[A-Z])/g, '_').toUpperCase() || 'ERROR'}`
+  return `KAFKA_${words.replaceAll(/(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])/g, '_').toUpperCase() || 'ERROR'}`
 }
 
 function hasText<Name extends string>(value: unknown, name: Name): value is Record<Name, string> {

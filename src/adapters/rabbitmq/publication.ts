@@ -7,8 +7,8 @@ export const maxRoutingKeyBytes = 255
 
 /** Turns messages into what `basic.publish` takes; built once for each adapter, since it sits on the hot path. */
 export interface Publications {
-  routingKey(message: OutboundMessage): string
-  properties(message: OutboundMessage): Options.Publish
+  readonly routingKey: (message: OutboundMessage) => string
+  readonly properties: (message: OutboundMessage) => Options.Publish
 }
 
 export function publications(settings: Pick<RabbitmqSettings, 'routingKey'>): Publications {
