@@ -7,7 +7,7 @@ export interface JobExecutor {
 
 /** A job to be inserted. */
 export interface NewJob {
-  /** Which handler performs it: 1–600 characters. */
+  /** Which handler performs it: 1–10,000 characters. */
   readonly name: string
   /** Arguments: anything that `JSON.stringify` takes. Give these or `argsText`; default null. */
   readonly args?: unknown
@@ -68,9 +68,13 @@ function checked(job: NewJob, path: string, problems: Problem[]): string {
     if (!right) problems.push({ path: `${path}.${field}`, message })
   }
   const { name, queue = 'default', key, headers = {}, priority = 0, maxAttempts = 20, runAt, messageId } = job
-  check('name', isText(name, 600), 'must be text of 1 to 600 characters, without U+0000')
+  check('name', isText(name, 10_000), 'must be text of 1 to 10,000 characters, without U+0000')
   check('queue', isText(queue, 255), 'must be text of 1 to 255 characters, without U+0000')
-  check('key', key == null || isText(key, 1024), 'must be text of 1 to 1,024 characters without U+0000, or null')
+  check(
+    'key',
+    key == null || key === '' || isText(key, 1024),
+    'must be text of up to 1,024 characters without U+0000, or null',
+  )
   check(
     'headers',
     Object.values(headers).every((value) => typeof value === 'string'),

@@ -24,7 +24,7 @@ create table waybill.jobs (
   message_id    uuid        not null,
   queue         text        not null check (queue <> ''),
   priority      smallint    not null default 0 check (priority between 0 and 3),
-  name          text        not null check (name <> '' and length(name) <= 600),
+  name          text        not null check (name <> '' and length(name) <= 10000),
   key           text,
   args          json        not null,
   headers       json,

@@ -1,0 +1,50 @@
+import { jobQueueAdapter } from '../../src/adapters/job-queue/index.js'
+import { jobsSettings } from '../../src/config/destinations/jobs.js'
+import { inTransaction } from '../../src/db/transaction.js'
+import { silentLogger } from '../../src/telemetry/logger.js'
+import { useDatabase } from '../support/database.js'
+import { uniqueName, type PostgresServer } from '../support/services.js'
+import { conformance, type Received, type TestDestination } from './conformance.js'
+
+interface Row {
+  readonly id: string
+  readonly topic: string
+  readonly key: string | null
+  readonly payload: string
+  readonly headers: Record<string, string> | null
+}
+
+function jobQueueOn(server: PostgresServer): void {
+  const database = useDatabase({ server })
+
+  function setup(): TestDestination {
+    const { pool } = database()
+    const queue = uniqueName('q')
+    return {
+      makeAdapter: () =>
+        jobQueueAdapter.create(jobsSettings.parse({ queue }), { destination: 'work', logger: silentLogger }),
+      async received(): Promise<readonly Received[]> {
+        const { rows } = await pool.query<Row>(
+          `select message_id as id, name as topic, key, args::text as payload, headers
+             from waybill.jobs where queue = $1 order by run_at`,
+          [queue],
+        )
+        return rows.map(({ payload, headers, ...row }) => ({
+          ...row,
+          payload: Buffer.from(payload),
+          headers: headers ?? {},
+        }))
+      },
+      // a database that is gone takes the lane's own transaction with it: nothing is left for the adapter to answer
+      breakDestination: () => undefined,
+      healDestination: () => undefined,
+      transaction: (work) => inTransaction(pool, work),
+      cleanup: () => undefined,
+    }
+  }
+
+  conformance(`job queue on ${server}`, setup, { topics: ['order.created', 'order.shipped'] })
+}
+
+jobQueueOn('pg18')
+jobQueueOn('pg15')
