@@ -317,6 +317,23 @@ describe.each(['pg18', 'pg15'] as const)('retention on %s', (server) => {
     expect((await db.pool.query('select attempt from waybill.attempts')).rows).toEqual([{ attempt: 2 }])
   })
 
+  it('does all of it through PgBouncer in transaction mode', async () => {
+    const db = await createTestDatabase({ server })
+    await oldLog(db)
+    const pool = new pg.Pool({ connectionString: db.pgbouncerUrl, max: 2 })
+    try {
+      const report = await runMaintenance(pool, { retentionMs: hour })
+      expect(report.tasks.filter((task) => task.error !== null)).toEqual([])
+      expect(report.tasks.find((task) => task.task === 'drop messages')?.result).toMatchObject({
+        dropped: [{ name: 'messages_p1' }, { name: 'messages_p1000001' }, { name: 'messages_p2000001' }],
+      })
+      expect(report.tasks.find((task) => task.task === 'extend attempts')?.result).toMatchObject({ tailKept: true })
+      expect((await runMaintenance(pool)).ran).toBe(true)
+    } finally {
+      await pool.end()
+    }
+  })
+
   it('one task that fails keeps none of the others from running', async () => {
     const db = await createTestDatabase({ server })
     await db.pool.query('alter table waybill.unrouted rename to unrouted_gone')

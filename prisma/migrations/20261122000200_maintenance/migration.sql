@@ -23,3 +23,7 @@ create table waybill.partition_marks (
   dropping    boolean     not null default false
 );
 comment on column waybill.partition_marks.dropping is 'Was decided before it is detached, so that a crash in between leaves nothing behind.';
+
+-- Functions are everybody's by default. Publishing runs with the owner's rights, so who may publish is granted by name
+-- (waybill migrate --roles). Migrations that add functions do the same.
+revoke execute on all functions in schema waybill from public;

@@ -1,0 +1,43 @@
+import type pg from 'pg'
+
+export type RoleKind = 'publisher' | 'dispatcher' | 'observer'
+
+/** They run with the owner's rights (SECURITY DEFINER), so a publisher needs nothing on tables and sequences. */
+const publishing = ['publish', 'publish_many', 'cancel']
+
+/** The statements that give a role what it needs. Of `client`, only catalogs are read. */
+export async function grantsFor(client: pg.ClientBase, kind: RoleKind, name: string): Promise<string[]> {
+  const role = client.escapeIdentifier(name)
+  const usage = `grant usage on schema waybill to ${role}`
+  const later = 'alter default privileges in schema waybill grant'
+  switch (kind) {
+    case 'publisher':
+      return [
+        usage,
+        // to see at its start that the schema is there
+        `grant select on waybill.migrations to ${role}`,
+        ...(await publishFunctions(client)).map((signature) => `grant execute on function ${signature} to ${role}`),
+      ]
+    case 'dispatcher':
+      return [
+        usage,
+        `grant select, insert, update, delete on all tables in schema waybill to ${role}`,
+        `grant usage, select, update on all sequences in schema waybill to ${role}`,
+        `grant execute on all functions in schema waybill to ${role}`,
+        `${later} select, insert, update, delete on tables to ${role}`,
+        `${later} usage, select, update on sequences to ${role}`,
+        `${later} execute on functions to ${role}`,
+      ]
+    case 'observer':
+      return [usage, `grant select on all tables in schema waybill to ${role}`, `${later} select on tables to ${role}`]
+  }
+}
+
+async function publishFunctions(client: pg.ClientBase): Promise<string[]> {
+  const { rows } = await client.query<{ signature: string }>(
+    `select p.oid::regprocedure::text as signature from pg_proc p
+      where p.pronamespace = 'waybill'::regnamespace and p.proname = any($1::text[]) order by 1`,
+    [publishing],
+  )
+  return rows.map((row) => row.signature)
+}

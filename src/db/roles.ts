@@ -1,0 +1,106 @@
+import type pg from 'pg'
+import { codeOf, WaybillError } from '../core/errors.js'
+import { grantsFor, type RoleKind } from './role-grants.js'
+
+/** Default names: waybill_publisher, waybill_dispatcher, waybill_observer. */
+export type RoleNames = Partial<Record<RoleKind, string>>
+
+export interface ApplyRolesOptions {
+  readonly names?: RoleNames
+}
+
+export interface RolesReport {
+  /** Roles that were made. They can't log in: grant them to the users that do. */
+  readonly created: readonly string[]
+  /** Roles that have everything they need. */
+  readonly granted: readonly string[]
+  /** What an administrator must run for the rest; null: nothing. */
+  readonly adminSql: string | null
+}
+
+const defaultNames = { publisher: 'waybill_publisher', dispatcher: 'waybill_dispatcher', observer: 'waybill_observer' }
+
+/**
+ * Makes the three roles and grants them what each needs, of what is there and of what later migrations bring. Run again
+ * after a migration, it grants only what is new. Where the user may not make roles, those that exist get their grants, and
+ * the report has the SQL for the rest. Runs in one transaction; works through PgBouncer.
+ * @throws WaybillError WAYBILL_SCHEMA_MISSING
+ */
+export async function applyRoles(client: pg.ClientBase, { names }: ApplyRolesOptions = {}): Promise<RolesReport> {
+  const roles = { ...defaultNames, ...names }
+  await client.query('begin isolation level read committed')
+  try {
+    // a grant writes to each function's and table's row: two at once would fail on the same one
+    await client.query(
+      `set local search_path = pg_catalog; set local lock_timeout = '5s'; set local client_min_messages = error`,
+    )
+    await client.query('select pg_advisory_xact_lock(7718266, 5)')
+    await checkSchema(client)
+    const created: string[] = []
+    const granted: string[] = []
+    const admin: string[] = []
+    for (const kind of ['publisher', 'dispatcher', 'observer'] as const) {
+      const role = roles[kind]
+      const made = await ensureRole(client, role)
+      if (made === 'created') created.push(role)
+      const statements = await grantsFor(client, kind, role)
+      if (made !== 'denied' && (await tryAll(client, statements)) && (await hasGrants(client, kind, role)))
+        granted.push(role)
+      else admin.push(...(made === 'denied' ? [`create role ${client.escapeIdentifier(role)}`] : []), ...statements)
+    }
+    await client.query('commit')
+    return { created, granted, adminSql: admin.length === 0 ? null : `${admin.join(';\n')};\n` }
+  } catch (error) {
+    // a connection that is gone has rolled back by itself
+    await client.query('rollback').catch(() => undefined)
+    throw error
+  }
+}
+
+async function checkSchema(client: pg.ClientBase): Promise<void> {
+  const { rowCount } = await client.query(
+    `select from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = 'waybill' and c.relname = 'migrations'`,
+  )
+  if (rowCount === 0) {
+    throw new WaybillError(
+      'WAYBILL_SCHEMA_MISSING',
+      'there is no schema "waybill" to grant anything on; run `waybill migrate` first',
+    )
+  }
+}
+
+async function ensureRole(client: pg.ClientBase, role: string): Promise<'present' | 'created' | 'denied'> {
+  const { rowCount } = await client.query('select from pg_roles where rolname = $1', [role])
+  if (rowCount !== 0) return 'present'
+  return (await tryAll(client, [`create role ${client.escapeIdentifier(role)}`])) ? 'created' : 'denied'
+}
+
+/** All of it or nothing. False when it is not allowed; a role that somebody else made meanwhile counts as made. */
+async function tryAll(client: pg.ClientBase, statements: readonly string[]): Promise<boolean> {
+  await client.query('savepoint waybill_roles')
+  try {
+    for (const statement of statements) await client.query(statement)
+    await client.query('release savepoint waybill_roles')
+    return true
+  } catch (error) {
+    await client.query('rollback to savepoint waybill_roles')
+    // duplicate_object, unique_violation: of CREATE ROLE alone
+    if (['42710', '23505'].includes(codeOf(error) ?? '')) return true
+    if (codeOf(error) === '42501') return false
+    throw error
+  }
+}
+
+/** One who grants without the right to gets a warning, not an error: so look. */
+async function hasGrants(client: pg.ClientBase, kind: RoleKind, role: string): Promise<boolean> {
+  const probe = {
+    publisher: `has_function_privilege($1::name, p.oid, 'execute') from pg_proc p where p.pronamespace = 'waybill'::regnamespace and p.proname = 'publish'`,
+    dispatcher: `has_table_privilege($1::name, 'waybill.positions', 'insert')`,
+    observer: `has_table_privilege($1::name, 'waybill.undelivered', 'select')`,
+  }[kind]
+  const { rows } = await client.query<{ schema: boolean; probe: boolean }>(
+    `select has_schema_privilege($1::name, 'waybill', 'usage') as schema, (select ${probe}) as probe`,
+    [role],
+  )
+  return rows[0]?.schema === true && rows[0].probe
+}
