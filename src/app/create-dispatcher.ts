@@ -173,6 +173,9 @@ class Service implements DispatcherService {
       clock: this.#options.clock ?? systemClock,
       logger: this.#logger,
       hooks: this.#options.hooks ?? {},
+      maintenance: config.dispatcher.maintenance
+        ? { retentionMs: config.retentionMs, ...(config.maxHoldMs !== undefined && { maxHoldMs: config.maxHoldMs }) }
+        : undefined,
     })
     await this.#dispatcher.start()
     return deployed

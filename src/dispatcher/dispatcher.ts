@@ -20,13 +20,17 @@ import {
 } from '../outbox/dispatcher-store.js'
 import { type LaneFence, loadParked, loadPosition } from '../outbox/lane-store.js'
 import { PostgresLogReader } from '../outbox/log-reader.js'
+import { type MaintenanceSettings } from '../outbox/retention/index.js'
+import { recoverSequence } from '../outbox/sequence-recovery.js'
 import { type DispatcherHooks, type DispatcherLogger, type LaneName } from './hooks.js'
 import { Lane } from './lane.js'
 import { Lease, LivenessWatch } from './lease.js'
 import { Listener } from './listener.js'
 import { PageStream } from './page-stream.js'
 import { planShare } from './share.js'
+import { Stager } from './stager.js'
 import { Ticker, type TickerSettings, defaultTickerSettings } from './ticker.js'
+import { Upkeep } from './upkeep.js'
 
 /** A destination as this dispatcher can serve it. */
 export interface ServedDestination {
@@ -52,6 +56,8 @@ export interface DispatcherOptions {
   readonly logger: DispatcherLogger
   readonly hooks: DispatcherHooks
   readonly ticker?: TickerSettings
+  /** Partitions, retention, counting: undefined leaves it to others. */
+  readonly maintenance?: MaintenanceSettings | undefined
 }
 
 interface Held {
@@ -80,6 +86,8 @@ export class Dispatcher {
   readonly #lease: Lease
   readonly #watch: LivenessWatch
   readonly #listener: Listener | undefined
+  readonly #stager: Stager
+  readonly #upkeep: Upkeep | undefined
   readonly #held = new Map<number, Held>()
   readonly #beatNow = new Kick()
   readonly #beaten = new Set<() => void>()
@@ -106,14 +114,27 @@ export class Dispatcher {
     }
     this.#destinations = new Map(options.destinations.map((d) => [d.name, d]))
     this.#reader = new PostgresLogReader(pool)
-    this.#ticker = new Ticker(pool, clock, options.ticker ?? defaultTickerSettings)
+    this.#ticker = new Ticker(pool, clock, options.ticker ?? defaultTickerSettings, () => this.#stager.look())
+    this.#stager = new Stager({
+      pool,
+      clock,
+      logger,
+      asleep: () => this.#ticker.asleep,
+      onStaged: () => this.#ticker.look(),
+    })
+    if (options.maintenance) {
+      this.#upkeep = new Upkeep({ pool, clock, logger, ticker: this.#ticker, settings: options.maintenance })
+    }
     this.#lease = new Lease(clock, options.leaseMs)
     this.#watch = new LivenessWatch(clock)
     if (options.listenUrl !== undefined) {
       this.#listener = new Listener(
         options.listenUrl,
         {
-          wake: (ticket) => this.#ticker.notify(ticket),
+          wake: (ticket) => {
+            this.#ticker.notify(ticket)
+            this.#stager.look()
+          },
           lanes: () => this.#beatNow.kick(),
           beat: (id) => {
             if (id !== this.#me.id) return
@@ -154,6 +175,8 @@ export class Dispatcher {
     if (this.#loop) return
     await this.#beat()
     this.#ticker.start()
+    this.#stager.start()
+    this.#upkeep?.start()
     void this.#listener?.start()
     this.#loop = this.#run()
   }
@@ -200,7 +223,7 @@ export class Dispatcher {
     this.#over = true
     this.#beatNow.kick()
     await this.#loop
-    await this.#listener?.stop()
+    await Promise.all([this.#listener?.stop(), this.#stager.stop(), this.#upkeep?.stop()])
     await this.#ticker.stop()
     this.#o.pool.off('error', this.#connectionLost)
     if (this.#loop) await signOff(this.#o.pool, this.#me.id).catch(() => undefined)
@@ -239,6 +262,8 @@ export class Dispatcher {
     this.#checkHeld(seen)
     const latest = this.#ticker.latest
     if (latest && seen.sequence.last > latest.ceiling) this.#ticker.look()
+    const reached = Math.max(latest?.floor ?? 0, seen.storedFloor)
+    if (seen.sequenceCache !== 1 || seen.sequence.last < reached) await this.#sequenceBroken(seen, reached)
     if (!this.#stopping) await this.#share(seen)
   }
 
@@ -276,6 +301,21 @@ export class Dispatcher {
     }
     if (outdated) return
     for (const lane of take) if (!this.#held.has(lane.id)) await this.#take(lane)
+  }
+
+  // Messages now get seqs below the floors of the lanes, where nobody looks. Nothing is read before it is mended.
+  async #sequenceBroken({ sequence, sequenceCache }: Beat, reached: number): Promise<void> {
+    const { pool, logger } = this.#o
+    logger.error(
+      { last: sequence.last, reached, cache: sequenceCache },
+      'the log sequence was set back or given a cache: mending it',
+    )
+    this.#resetLanes('WAYBILL_SEQUENCE_BEHIND', 'the log sequence was set back or given a cache')
+    const { after, reread, lowestReused } = await recoverSequence(pool)
+    logger.error(
+      { ...after, lowestReused, lanes: reread.map((r) => r.laneId) },
+      'the log sequence is mended; these lanes read again',
+    )
   }
 
   #canServe(lane: SeenLane): boolean {
@@ -378,7 +418,7 @@ export class Dispatcher {
     this.#beatNow.kick()
   }
 
-  #resetLanes(code: 'WAYBILL_STALE_INCARNATION', reason: string): void {
+  #resetLanes(code: 'WAYBILL_STALE_INCARNATION' | 'WAYBILL_SEQUENCE_BEHIND', reason: string): void {
     this.#ticker.reset()
     for (const { lane } of this.#held.values()) lane?.fail(new WaybillError(code, reason))
   }

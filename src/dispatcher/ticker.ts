@@ -32,6 +32,7 @@ export class Ticker {
   readonly #clock: Clock
   readonly #settings: TickerSettings
   readonly #waiters = new Set<{ resolve: (tick: SharedTick) => void; reject: (error: unknown) => void; seen: string }>()
+  readonly #onState: () => void
   readonly #waited = new Kick()
   readonly #lookNow = new Kick()
   #latest: SharedTick | undefined
@@ -41,7 +42,14 @@ export class Ticker {
   #notified: string | undefined
   #loop: Promise<void> | undefined
 
-  constructor(pool: pg.Pool, clock: Clock, settings: TickerSettings = defaultTickerSettings) {
+  /** `onState`: called when it wakes, and when it sleeps so soundly that only publishers' notifications wake it. */
+  constructor(
+    pool: pg.Pool,
+    clock: Clock,
+    settings: TickerSettings = defaultTickerSettings,
+    onState: () => void = () => undefined,
+  ) {
+    this.#onState = onState
     this.#pool = pool
     this.#clock = clock
     this.#settings = settings
@@ -179,11 +187,15 @@ export class Ticker {
       for (let wait = 10; this.#listening && !this.#stopped; wait = Math.min(wait * 2, maxPollMs)) {
         const notified = this.#notified !== undefined
         if ((await this.#look(!ended || notified)) || notified) return
-        ended ||= (await oldestRunning(this.#pool)) >= BigInt(xmax)
+        if (!ended && (await oldestRunning(this.#pool)) >= BigInt(xmax)) {
+          ended = true
+          this.#onState()
+        }
         await this.#lookNow.wait(ended ? undefined : wait)
       }
     } finally {
       this.#asleep = false
+      this.#onState()
     }
   }
 

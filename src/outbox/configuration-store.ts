@@ -3,6 +3,7 @@ import { WaybillError } from '../core/errors.js'
 import { topicPatternSource } from '../core/topic-pattern.js'
 import { inTransaction } from '../db/transaction.js'
 import { type Delta, everythingAbove, startingAt } from './delta.js'
+import { insertPosition } from './position-store.js'
 import { type TakenTick, takeTick } from './tick.js'
 
 /** A destination as the configuration names it, for SQL and people to see. */
@@ -146,27 +147,10 @@ export async function addLanes(
   { delta, after }: { readonly delta: Delta; readonly after: number },
 ): Promise<void> {
   for (let shard = 0; shard < destination.shards; shard++) {
-    await client.query(
-      `with lane as (
-         insert into waybill.lanes (destination, shard, shards) values ($1::text, $2::int, $3::int) returning id
-       ), delta as (
-         insert into waybill.deltas (lane_id, n, from_snapshot, from_floor, running, running_floors, to_snapshot, to_floor, ceiling)
-         select id, 0, $4::pg_snapshot, $5::bigint, $6::xid8[], $7::bigint[], $8::pg_snapshot, $9::bigint, $10::bigint from lane
-       )
-       insert into waybill.positions (lane_id, n, delta, after, epoch) select id, 0, 0, $11::bigint, 0 from lane`,
-      [
-        destination.name,
-        shard,
-        destination.shards,
-        delta.from.snapshot,
-        delta.from.floor,
-        delta.from.running.map((r) => r.xid),
-        delta.from.running.map((r) => r.floor),
-        delta.to.snapshot,
-        delta.to.floor,
-        delta.to.ceiling,
-        after,
-      ],
+    const { rows } = await client.query<{ id: number }>(
+      'insert into waybill.lanes (destination, shard, shards) values ($1::text, $2::int, $3::int) returning id',
+      [destination.name, shard, destination.shards],
     )
+    await insertPosition(client, rows[0]?.id as number, { n: 0, delta, after, delivered: 0 })
   }
 }

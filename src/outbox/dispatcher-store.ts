@@ -41,6 +41,8 @@ export interface Beat {
   readonly isolation: string
   readonly sequence: { readonly last: number }
   readonly sequenceCache: number
+  /** The greatest floor or ceiling that a lane has stored: the sequence must have come further. */
+  readonly storedFloor: number
   /** The newest configuration's. */
   readonly generation: number
   readonly dispatchers: readonly SeenDispatcher[]

@@ -108,6 +108,12 @@ create table waybill.unrouted (
   counted_at  timestamptz not null default clock_timestamp()
 );
 
+-- Up to which seq messages that no route wants have been counted.
+create table waybill.unrouted_cursor (
+  one  boolean primary key default true check (one),
+  seq  bigint  not null
+);
+
 -- ── Dispatchers and lanes ────────────────────────────────────────────────────────────────────────────────────────
 
 create table waybill.dispatchers (
@@ -466,22 +472,23 @@ begin
 end
 $$;
 
--- Moves what is due into the log, in order of its time. One stager at a time; others return at once.
---   due_after  a low-water mark: rows due before it are not looked at (the index is full of dead rows there)
--- Returns how many were moved, and when the next one is due.
+-- Moves what is due into the log, in order of its time. One stager at a time; others move nothing.
+--   batch      rows at most
+--   due_after  a low-water mark: rows due before it are not looked at (under a held snapshot the index is full of dead
+--              rows there: 38 ms for an empty look after 150,000 staged ones)
+-- Returns how many were moved, the time up to which all was looked at, and the milliseconds until the next is due.
 create function waybill.stage_scheduled(batch int, due_after timestamptz default '-infinity')
-returns table (staged int, next_due timestamptz)
+returns table (staged int, staged_to timestamptz, next_in_ms float8)
 language plpgsql volatile
 as $$
-declare
-  at constant timestamptz := clock_timestamp();
 begin
   staged := 0;
+  staged_to := clock_timestamp();
   if pg_try_advisory_xact_lock(7718266, 1) then
     with due as (
       delete from waybill.scheduled d
        where d.id in (
-         select s.id from waybill.scheduled s where s.run_at >= due_after and s.run_at <= at
+         select s.id from waybill.scheduled s where s.run_at >= due_after and s.run_at <= staged_to
           order by s.run_at, s.ordinal limit batch)
       returning d.*
     )
@@ -489,7 +496,7 @@ begin
     select d.id, d.topic, d.key, d.payload, d.headers, d.destinations from due d order by d.run_at, d.ordinal;
     get diagnostics staged = row_count;
   end if;
-  select s.run_at into next_due from waybill.scheduled s
+  select extract(epoch from s.run_at - clock_timestamp()) * 1000 into next_in_ms from waybill.scheduled s
    where s.run_at >= due_after order by s.run_at, s.ordinal limit 1;
   return next;
 end
@@ -526,6 +533,9 @@ begin
     'sequence', (select jsonb_build_object('last', case when s.is_called then s.last_value else s.last_value - 1 end)
                    from waybill.message_seq s),
     'sequenceCache', (select q.seqcache from pg_sequence q where q.seqrelid = 'waybill.message_seq'::regclass),
+    'storedFloor', (select coalesce(max(greatest(t.to_floor, t.from_floor)), 0) from waybill.lanes l
+                     cross join lateral (select p.delta from waybill.positions p where p.lane_id = l.id order by p.n desc limit 1) p
+                     join waybill.deltas t on t.lane_id = l.id and t.n = p.delta),
     'generation', (select coalesce(max(c.generation), 0) from waybill.configurations c),
     'dispatchers', (select coalesce(jsonb_agg(jsonb_build_object('id', d.id, 'beat', d.beat, 'leaseMs', d.lease_ms,
                      'generation', d.generation) order by d.id), '[]') from waybill.dispatchers d),

@@ -1,0 +1,70 @@
+import type pg from 'pg'
+import { type Clock } from '../core/clock.js'
+import { Kick } from '../core/signal-flag.js'
+import { stageScheduled } from '../outbox/scheduled-store.js'
+import { type DispatcherLogger } from './hooks.js'
+
+export interface StagerOptions {
+  readonly pool: pg.Pool
+  readonly clock: Clock
+  readonly logger: DispatcherLogger
+  /** Publishers notify: nothing new can be scheduled unseen. */
+  readonly asleep: () => boolean
+  /** Called when messages were moved into the log. */
+  readonly onStaged: () => void
+}
+
+const batch = 500
+/** While awake: how soon a message that was scheduled meanwhile is seen. */
+const awakeMs = 1000
+/** A transaction may commit after the time of what it scheduled: rows behind the low-water mark are looked for so often. */
+const fullLookMs = 10_000
+
+/** Moves scheduled messages into the log when they are due. Every dispatcher has one; the database lets one at a time work. */
+export class Stager {
+  readonly #o: StagerOptions
+  readonly #kick = new Kick()
+  #stopped = false
+  #loop: Promise<void> | undefined
+
+  constructor(options: StagerOptions) {
+    this.#o = options
+  }
+
+  start(): void {
+    this.#loop ??= this.#run()
+  }
+
+  /** Something may have been scheduled. */
+  look(): void {
+    this.#kick.kick()
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true
+    this.#kick.kick()
+    await this.#loop
+  }
+
+  async #run(): Promise<void> {
+    const { pool, clock, logger, asleep, onStaged } = this.#o
+    let lowWater: Date | null = null
+    let fullAt = -Infinity
+    while (!this.#stopped) {
+      let wait: number | undefined = awakeMs
+      try {
+        const full = clock.monotonic() - fullAt >= fullLookMs
+        const { staged, stagedTo, nextInMs } = await stageScheduled(pool, batch, full ? null : lowWater)
+        if (full) fullAt = clock.monotonic()
+        if (staged > 0) onStaged()
+        if (staged === batch) continue
+        lowWater = stagedTo
+        if (nextInMs !== null) wait = Math.max(1, asleep() ? nextInMs : Math.min(nextInMs, awakeMs))
+        else if (asleep()) wait = undefined
+      } catch (error) {
+        if (!this.#stopped) logger.warn({ err: error }, 'could not stage scheduled messages')
+      }
+      await this.#kick.wait(wait)
+    }
+  }
+}
