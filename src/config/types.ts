@@ -44,7 +44,7 @@ export interface WaybillConfig<Names extends string = string> {
   /** Raise it with each change of destinations or routes to make a dispatcher with an older file refuse to start. */
   readonly generation?: number | undefined
   /** Where messages go, by name: 1 to 63 of `a-z 0-9 _ -`, a letter first. */
-  readonly destinations?: Readonly<Record<Names, DestinationConfig>> | undefined
+  readonly destinations?: Readonly<Partial<Record<Names, DestinationConfig>>> | undefined
   /** Which topics go where: `{ 'order.*': ['crm', 'audit'] }`. `*` is one word, a last `**` one or more. */
   readonly routes?: Readonly<Record<string, NoInfer<Names> | readonly NoInfer<Names>[]>> | undefined
   readonly dispatcher?: DispatcherConfig | undefined
