@@ -197,7 +197,10 @@ describe.each(['pg18', 'pg15'] as const)('retention on %s', (server) => {
       )
       const report = await dropPartitions(db.pool, { retentionMs: hour })
       expect(report).toMatchObject({ dropped: [], kept: { partition: 'messages_p1', why: 'transactions' } })
-      await slow.query('commit')
+      // a prepared transaction goes on without a session
+      await slow.query(`prepare transaction '${db.name}'`)
+      expect((await dropPartitions(db.pool, { retentionMs: hour })).kept).toMatchObject({ why: 'transactions' })
+      await slow.query(`commit prepared '${db.name}'`)
     })
     expect((await db.pool.query('select from waybill.messages where seq = 500')).rowCount).toBe(1)
     const id = await lane(db, 'crm', [drained(400)])
