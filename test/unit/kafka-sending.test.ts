@@ -131,6 +131,28 @@ describe('requests to one partition', () => {
   })
 })
 
+it('a client without work is let go, and the next call gets another', async () => {
+  const events: string[] = []
+  const adapter = new KafkaAdapter(
+    kafkaSettings.parse({ brokers: ['unused:1'], topic: 'out' }),
+    { destination: 'kafka', logger },
+    () => {
+      events.push('connect')
+      return Promise.resolve({
+        partitions: () => Promise.resolve([{ id: 0, available: true }]),
+        append: (topic, partition) => Promise.resolve([{ topic, partition, baseOffset: '0' }]),
+        close: () => Promise.resolve(void events.push('close')),
+      })
+    },
+    20,
+  )
+  expect((await deliver(adapter, [message()])).kinds).toEqual(['delivered'])
+  await waitFor(() => events.includes('close'))
+  expect((await deliver(adapter, [message()])).kinds).toEqual(['delivered'])
+  await adapter.close()
+  expect(events).toEqual(['connect', 'close', 'connect', 'close'])
+})
+
 describe('order within a key', () => {
   const arbitraryBatch = fc.array(
     fc.record({
