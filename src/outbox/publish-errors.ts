@@ -48,7 +48,7 @@ export function asPublishError(error: unknown): unknown {
     case '42501': // insufficient_privilege
       return new WaybillError(
         'WAYBILL_PERMISSION_DENIED',
-        `the database's role may not publish (${facts.message}); as the schema's owner run: grant usage on schema waybill to <role>; grant execute on function waybill.publish, waybill.publish_many, waybill.cancel to <role>`,
+        `the database's role may not publish (${facts.message}); as the schema's owner run: grant waybill_publisher to <role> (waybill migrate --roles makes that role)`,
         options,
       )
     case '25P02': // in_failed_sql_transaction

@@ -1,5 +1,6 @@
 import pg from 'pg'
 import { afterAll, describe, expect, it } from 'vitest'
+import { applyRoles } from '../../src/db/roles.js'
 import { Queue } from '../../src/index.js'
 import { createTestDatabase, useDatabase } from '../support/database.js'
 import { logged, withClient } from './publish-fixture.js'
@@ -214,24 +215,33 @@ describe('errors of the database', () => {
     await empty.drop()
   })
 
-  it('say what to grant', async () => {
-    const role = `${database().name}_app`
-    await database().pool.query(`create role ${role}; revoke all on schema waybill from public`)
+  it('say what to grant, and that is enough', async () => {
+    const name = (kind: string): string => `${database().name}_${kind}`
+    const names = { publisher: name('p'), dispatcher: name('d'), observer: name('o') }
+    await database().pool.query(`create role ${name('app')}`)
     try {
       await withClient(database(), async (client) => {
-        await client.query(`begin; set local role ${role}`)
-        const expected = {
+        await client.query(`begin; set local role ${name('app')}`)
+        await expect(queue.publish('a.b', 1, { tx: client })).rejects.toMatchObject({
           code: 'WAYBILL_PERMISSION_DENIED',
-          message: expect.stringContaining('grant usage on schema') as string,
-        }
-        await expect(queue.publish('a.b', 1, { tx: client })).rejects.toMatchObject(expected)
-        await client.query(`rollback; grant usage on schema waybill to ${role}; begin; set local role ${role}`)
+          message: expect.stringContaining('grant waybill_publisher to <role>') as string,
+        })
+        await client.query('rollback')
+        await applyRoles(client, { names })
+        await client.query(`grant ${names.publisher} to ${name('app')}; begin; set local role ${name('app')}`)
         await queue.publish('a.granted', 1, { tx: client })
+        const list = [{ topic: 'a.granted', payload: 2, delay: '1h', dedupeKey: 'x', key: 'k', keyLock: true }]
+        const [id = ''] = await queue.publishMany(list, { tx: client })
+        expect(await queue.cancel(id, { tx: client })).toBe(true)
         await client.query('commit')
       })
       expect(await logged(database(), 'a.granted')).toHaveLength(1)
     } finally {
-      await database().pool.query(`drop owned by ${role}; drop role ${role}`)
+      for (const role of [name('app'), ...Object.values(names)]) {
+        await database().pool.query(
+          `do $$ begin if to_regrole('${role}') is not null then drop owned by ${role}; drop role ${role}; end if; end $$`,
+        )
+      }
     }
   })
 
