@@ -43,15 +43,20 @@ export interface WorkerIdentity {
 /** SQLSTATEs of a schema, a table, a function or a column that is not there. */
 const missing = new Set(['3F000', '42P01', '42883', '42703'])
 
+const callTimeoutMs = 10_000
+
 /** The worker's calls, one SQL function each (`prisma/migrations/…_jobs`), one round trip each. */
 export class JobStore {
   readonly #pool: JobPool
-  readonly #timeoutMs: number
+  readonly #beatTimeoutMs: number
 
-  /** `timeoutMs`: a call that takes longer fails as a lost connection does; what became of it is not known. */
-  constructor(pool: JobPool, timeoutMs: number) {
+  /**
+   * `beatTimeoutMs`: a heartbeat that takes longer fails (other calls after 10 s), as with a lost connection: what became
+   * of it is not known. Shorter than the lease, so that one that hangs does not cost it.
+   */
+  constructor(pool: JobPool, beatTimeoutMs: number) {
     this.#pool = pool
-    this.#timeoutMs = timeoutMs
+    this.#beatTimeoutMs = beatTimeoutMs
   }
 
   async register(worker: WorkerIdentity): Promise<void> {
@@ -83,9 +88,11 @@ export class JobStore {
 
   /** All workers there are, or undefined when this one is not known any more. */
   async beat(id: string): Promise<WatchedWorker[] | undefined> {
-    const [row] = await this.#call<{ workers: WatchedWorker[] | null }>('select waybill.worker_beat($1) as workers', [
-      id,
-    ])
+    const [row] = await this.#call<{ workers: WatchedWorker[] | null }>(
+      'select waybill.worker_beat($1) as workers',
+      [id],
+      this.#beatTimeoutMs,
+    )
     return row?.workers ?? undefined
   }
 
@@ -175,8 +182,8 @@ export class JobStore {
     ])
   }
 
-  async #call<Row>(text: string, values: unknown[]): Promise<Row[]> {
-    const { rows } = await this.#pool.query({ text, values, query_timeout: this.#timeoutMs })
+  async #call<Row>(text: string, values: unknown[], timeoutMs = callTimeoutMs): Promise<Row[]> {
+    const { rows } = await this.#pool.query({ text, values, query_timeout: timeoutMs })
     return rows as Row[]
   }
 }

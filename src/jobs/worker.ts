@@ -58,7 +58,6 @@ class JobWorker implements Worker {
     const handlers = new Handlers(options.handlers)
     const pool: JobPool =
       options.pool ?? (this.#ownPool = openPool(options.connectionString, queues.length + 3, logger))
-    // a call that hangs must not cost the lease
     const store = new JobStore(pool, Math.min(10_000, leaseMs / 3))
     this.#acknowledger = new Acknowledger(store, clock, logger)
     this.#heartbeat = new Heartbeat({
