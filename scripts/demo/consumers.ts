@@ -1,0 +1,62 @@
+import { connect } from 'amqplib'
+import kafkajs from 'kafkajs'
+import { arrivalOf } from './receiver.js'
+import { type Arrival } from './verdict.js'
+
+/** Something behind a broker that reads what Waybill sent there. */
+export interface Consumer {
+  readonly arrivals: readonly Arrival[]
+  /** Stops, and removes what the demo made on the broker. */
+  close(): Promise<void>
+}
+
+/** Reads a queue. Exchange and binding are declared by the configuration of the example. */
+export async function consumeRabbit(url: string, exchange: string, queue: string): Promise<Consumer> {
+  const connection = await connect(url, { timeout: 5000 })
+  const channel = await connection.createChannel()
+  await channel.assertQueue(queue, { durable: true, arguments: { 'x-queue-type': 'quorum' } })
+  const arrivals: Arrival[] = []
+  await channel.consume(queue, (message) => {
+    if (message === null) return
+    arrivals.push(arrivalOf(String(message.properties.messageId), message.content))
+    channel.ack(message)
+  })
+  return {
+    arrivals,
+    async close() {
+      await channel.deleteQueue(queue)
+      await channel.deleteExchange(exchange)
+      await connection.close()
+    },
+  }
+}
+
+/** Makes a topic of three partitions and reads it. */
+export async function consumeKafka(brokers: string, topic: string): Promise<Consumer> {
+  const kafka = new kafkajs.Kafka({
+    brokers: brokers.split(','),
+    clientId: 'waybill-demo',
+    logLevel: kafkajs.logLevel.NOTHING,
+  })
+  const admin = kafka.admin()
+  await admin.connect()
+  await admin.createTopics({ topics: [{ topic, numPartitions: 3, replicationFactor: 1 }], waitForLeaders: true })
+  const consumer = kafka.consumer({ groupId: topic, retry: { retries: 20 } })
+  const arrivals: Arrival[] = []
+  await consumer.connect()
+  await consumer.subscribe({ topic, fromBeginning: true })
+  await consumer.run({
+    eachMessage: async ({ message }) => {
+      if (message.value !== null) arrivals.push(arrivalOf(String(message.headers?.['id']), message.value))
+    },
+  })
+  return {
+    arrivals,
+    async close() {
+      await consumer.disconnect()
+      await admin.deleteTopics({ topics: [topic] })
+      await admin.deleteGroups([topic])
+      await admin.disconnect()
+    },
+  }
+}
