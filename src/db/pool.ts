@@ -22,6 +22,23 @@ export function createPool({ connectionString, max = 4, applicationName = 'waybi
     keepAliveInitialDelayMillis: 10_000,
   })
   pool.on('error', (error) => onError?.(error))
+  return guardPool(pool)
+}
+
+const guarded = new WeakSet<object>()
+
+/**
+ * Keeps a session that ends while it is checked out from ending the process: pg emits `error` on the client then, and the
+ * pool listens only while it is idle. Whoever uses the client hears of it from its query. Safe to call twice.
+ */
+export function guardPool(pool: pg.Pool): pg.Pool {
+  if (guarded.has(pool)) return pool
+  guarded.add(pool)
+  pool.on('acquire', (client) => {
+    if (guarded.has(client)) return
+    guarded.add(client)
+    client.on('error', () => undefined)
+  })
   return pool
 }
 

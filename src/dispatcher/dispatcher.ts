@@ -8,6 +8,7 @@ import { WaybillError } from '../core/errors.js'
 import { shardOf } from '../core/shard.js'
 import { Kick } from '../core/signal-flag.js'
 import { topicMatcher, topicPatternSource } from '../core/topic-pattern.js'
+import { guardPool } from '../db/pool.js'
 import { isConnectionError } from '../db/sqlstate.js'
 import {
   type Beat,
@@ -96,6 +97,7 @@ export class Dispatcher {
   #stop: Promise<void> | undefined
   #stopping = false
   #over = false
+  #sequenceBroken = false
   /** The last heartbeat came back through the listener: notifications arrive. */
   #heard = false
   #last: Beat | undefined
@@ -150,7 +152,7 @@ export class Dispatcher {
         logger,
       )
     }
-    pool.on('error', this.#connectionLost)
+    guardPool(pool).on('error', this.#connectionLost)
   }
 
   get id(): string {
@@ -173,6 +175,9 @@ export class Dispatcher {
 
   async start(): Promise<void> {
     if (this.#loop) return
+    const { reread } = await recoverSequence(this.#o.pool)
+    if (reread.length > 0)
+      this.#o.logger.error({ lanes: reread.map((r) => r.laneId) }, 'seqs had been used again: these lanes read again')
     await this.#beat()
     this.#ticker.start()
     this.#stager.start()
@@ -240,6 +245,7 @@ export class Dispatcher {
         this.#last = undefined
         this.#o.logger.error({ err: error }, 'heartbeat failed')
         if (isConnectionError(error)) this.#connectionLost()
+        await this.#o.clock.sleep(restartMs)
       }
     }
   }
@@ -263,7 +269,8 @@ export class Dispatcher {
     const latest = this.#ticker.latest
     if (latest && seen.sequence.last > latest.ceiling) this.#ticker.look()
     const reached = Math.max(latest?.floor ?? 0, seen.storedFloor)
-    if (seen.sequenceCache !== 1 || seen.sequence.last < reached) await this.#sequenceBroken(seen, reached)
+    this.#sequenceBroken ||= seen.sequenceCache !== 1 || seen.sequence.last < reached
+    if (this.#sequenceBroken) await this.#mendSequence(seen, reached)
     if (!this.#stopping) await this.#share(seen)
   }
 
@@ -304,7 +311,7 @@ export class Dispatcher {
   }
 
   // Messages now get seqs below the floors of the lanes, where nobody looks. Nothing is read before it is mended.
-  async #sequenceBroken({ sequence, sequenceCache }: Beat, reached: number): Promise<void> {
+  async #mendSequence({ sequence, sequenceCache }: Beat, reached: number): Promise<void> {
     const { pool, logger } = this.#o
     logger.error(
       { last: sequence.last, reached, cache: sequenceCache },

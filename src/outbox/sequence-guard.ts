@@ -105,8 +105,7 @@ export async function mendSequence(client: pg.ClientBase, options: MendOptions =
   if (before.ok) return { before, after: before, lowestReused: null, reread: [] }
   await advance(client, options.margin ?? 1000)
   if (before.problems.some((problem) => problem.kind !== 'behind')) await restoreOptions(client, options)
-  const { rows } = await client.query<{ lane_id: number; floor: number; snapshot: string }>(reusedSql, [0])
-  const reread = rows.map(({ lane_id, floor, snapshot }) => ({ laneId: lane_id, floor, snapshot }))
+  const reread = await findReread(client)
   const lowestReused = reread.length === 0 ? null : Math.min(...reread.map((lane) => lane.floor)) + 1
   const after = await checkSequence(client)
   await client.query(`insert into waybill.audit (action, target, reason) values ('mend_sequence', $1, $2)`, [
@@ -114,6 +113,12 @@ export async function mendSequence(client: pg.ClientBase, options: MendOptions =
     before.problems.map((problem) => problem.message).join('; '),
   ])
   return { before, after, lowestReused, reread }
+}
+
+/** Lanes that missed something because seqs were used again, by what is stored of them: empty when none did. */
+export async function findReread(client: pg.ClientBase): Promise<Reread[]> {
+  const { rows } = await client.query<{ lane_id: number; floor: number; snapshot: string }>(reusedSql, [0])
+  return rows.map(({ lane_id, floor, snapshot }) => ({ laneId: lane_id, floor, snapshot }))
 }
 
 /**

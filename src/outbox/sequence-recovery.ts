@@ -2,19 +2,21 @@ import type pg from 'pg'
 import { inTransaction } from '../db/transaction.js'
 import { type Delta } from './delta.js'
 import { insertPosition } from './position-store.js'
-import { mendSequence, type MendReport, type Reread } from './sequence-guard.js'
+import { findReread, mendSequence, type MendReport, type Reread } from './sequence-guard.js'
 import { parseSnapshot } from './snapshot.js'
 import { takeTick, type TakenTick } from './tick.js'
 
 /**
  * Mends a sequence that was set back, and sends the lanes that missed something back to where they must read again.
  * Their holders are dispossessed in the same transaction: whoever takes such a lane starts from the new position.
+ * Looks for missed messages also where the sequence is in order: whoever mended it may have died before this.
  */
 export async function recoverSequence(pool: pg.Pool): Promise<MendReport> {
   const client = await pool.connect()
   let report: MendReport
   try {
     report = await mendSequence(client)
+    if (report.before.ok) report = { ...report, reread: await findReread(client) }
   } finally {
     client.release()
   }
@@ -34,12 +36,15 @@ async function sendBack(pool: pg.Pool, { laneId, floor, snapshot }: Reread, to: 
       [laneId],
     )
     const { rows } = await client.query<{ n: string; delta: string; delivered: string }>(
-      'select n::text, delta::text, delivered::text from waybill.positions where lane_id = $1::int order by n desc limit 1',
+      'select p.n::text, p.delta::text, p.delivered::text from waybill.positions p where p.lane_id = $1::int order by p.n desc limit 1',
       [laneId],
     )
     const last = rows[0]
     if (!last) return
     const delta: Delta = { n: Number(last.delta) + 1, from: { snapshot, floor, running }, to }
+    // what is stored of earlier deltas would accuse the same messages again
+    await client.query('delete from waybill.positions where lane_id = $1::int', [laneId])
+    await client.query('delete from waybill.deltas where lane_id = $1::int', [laneId])
     await insertPosition(client, laneId, {
       n: Number(last.n) + 1,
       delta,

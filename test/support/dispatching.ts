@@ -11,7 +11,7 @@ import { type DeliverySettings } from '../../src/core/delivery-settings.js'
 import { Dispatcher, type ServedDestination } from '../../src/dispatcher/dispatcher.js'
 import { type DispatcherHooks } from '../../src/dispatcher/hooks.js'
 import { deploy } from '../../src/outbox/configuration-store.js'
-import { silentLogger } from '../../src/telemetry/logger.js'
+import { createLogger, silentLogger } from '../../src/telemetry/logger.js'
 
 /** An adapter whose answers a test decides; it records what was handed to it, in order. */
 export class ScriptedAdapter implements Adapter {
@@ -105,7 +105,7 @@ export async function startDispatcher(options: TestDispatcherOptions): Promise<D
     pageSize: options.pageSize ?? 100,
     destinations: served,
     clock: options.clock ?? systemClock,
-    logger: silentLogger,
+    logger: process.env['WAYBILL_TEST_LOG'] ? createLogger({ level: 'debug' }) : silentLogger,
     hooks: options.hooks ?? {},
   })
   await dispatcher.start()

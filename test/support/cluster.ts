@@ -1,0 +1,134 @@
+import { spawn } from 'node:child_process'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type Identity, run } from '../../scripts/services/processes.js'
+import { giveTo, serviceIdentity } from '../../scripts/services/users.js'
+import { applyMigrations } from './migrations.js'
+import { onFileEnd } from './cleanup.js'
+import { waitFor } from './wait-for.js'
+import pg from 'pg'
+
+const bin = '/usr/lib/postgresql/15/bin'
+
+/** A PostgreSQL 15 server of a test's own, to be crashed, copied and promoted. Gone when the file ends. */
+export class Cluster {
+  readonly port: number
+  readonly url: string
+  readonly #directory: string
+  readonly #as: Identity | undefined
+
+  private constructor(directory: string, port: number, as: Identity | undefined) {
+    this.#directory = directory
+    this.port = port
+    this.#as = as
+    this.url = `postgres://postgres@127.0.0.1:${port}/postgres`
+  }
+
+  /** A new primary with Waybill's schema. */
+  static async create(settings: Record<string, string> = {}): Promise<Cluster> {
+    const cluster = await Cluster.#empty()
+    await cluster.#run('initdb', [
+      '-U',
+      'postgres',
+      '--auth=trust',
+      '--encoding=UTF8',
+      '--no-locale',
+      '--no-instructions',
+    ])
+    await cluster.start(settings)
+    await applyMigrations(cluster.url)
+    return cluster
+  }
+
+  static async #empty(): Promise<Cluster> {
+    const as = await serviceIdentity('postgres')
+    const directory = await mkdtemp(join(tmpdir(), 'waybill-cluster-'))
+    await giveTo(as, directory)
+    const cluster = new Cluster(join(directory, 'data'), await freePort(), as)
+    onFileEnd(async () => {
+      await cluster.crash().catch(() => undefined)
+      await rm(directory, { recursive: true, force: true })
+    })
+    return cluster
+  }
+
+  /** A streaming stand-by of this server, started. */
+  async standby(): Promise<Cluster> {
+    const copy = await Cluster.#empty()
+    await run(join(bin, 'pg_basebackup'), ['-d', this.url, '-D', copy.#directory, '-R', '-X', 'stream', '-c', 'fast'], {
+      as: this.#as,
+      cwd: tmpdir(),
+    })
+    await copy.start()
+    return copy
+  }
+
+  async start(settings: Record<string, string> = {}): Promise<void> {
+    const all = {
+      listen_addresses: '127.0.0.1',
+      unix_socket_directories: '',
+      port: String(this.port),
+      shared_buffers: '64MB',
+      max_connections: '100',
+      wal_level: 'logical',
+      max_prepared_transactions: '10',
+      ...settings,
+    }
+    const flags = Object.entries(all).map(([key, value]) => `-c ${key}=${value}`)
+    await this.#control(['-w', '-o', flags.join(' '), '-l', join(this.#directory, '..', 'log'), 'start'])
+    await waitFor(() => this.#answers(), { timeoutMs: 30_000 })
+  }
+
+  /** SIGQUIT to all of it: what was not flushed is gone. */
+  async crash(): Promise<void> {
+    await this.#control(['-m', 'immediate', 'stop'])
+  }
+
+  async stop(): Promise<void> {
+    await this.#control(['-m', 'fast', 'stop'])
+  }
+
+  async promote(): Promise<void> {
+    await this.#control(['-w', 'promote'])
+  }
+
+  async #answers(): Promise<boolean> {
+    const client = new pg.Client({ connectionString: this.url })
+    client.on('error', () => undefined)
+    try {
+      await client.connect()
+      await client.query('select 1')
+      return true
+    } catch {
+      return false
+    } finally {
+      await client.end().catch(() => undefined)
+    }
+  }
+
+  async #run(program: string, args: string[]): Promise<void> {
+    await run(join(bin, program), ['-D', this.#directory, ...args], { as: this.#as, cwd: tmpdir() })
+  }
+
+  // pg_ctl start leaves a server that holds our pipes: no output is read
+  async #control(args: string[]): Promise<void> {
+    const child = spawn(join(bin, 'pg_ctl'), ['-D', this.#directory, ...args], {
+      ...(this.#as && { uid: this.#as.uid, gid: this.#as.gid }),
+      cwd: tmpdir(),
+      stdio: 'ignore',
+    })
+    const code = await new Promise((resolve) => child.on('exit', resolve))
+    if (code !== 0) throw new Error(`pg_ctl ${args.at(-1) ?? ''} failed with ${String(code)}`)
+  }
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer()
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const address = server.address()
+  await new Promise((resolve) => server.close(resolve))
+  if (address === null || typeof address === 'string') throw new Error('no port')
+  return address.port
+}
