@@ -7,7 +7,7 @@
  *       arguments: { destination: argument.optional('name of the destination') },
  *       options: { limit: option.number({ summary: 'rows at most', min: 1, max: 1000, default: 100 }) },
  *       async run(ctx, { destination }, { limit }) {   // typed and checked
- *         const pool = await ctx.pool()                // opened at the first call, closed when the command ends
+ *         const pool = await ctx.schema()              // opened at the first call, closed when the command ends
  *         const rows = await listDeliveries(pool, { destination, limit })
  *         ctx.out.table(rows, columns)                 // a table, or JSON with --json
  *       },
@@ -23,8 +23,9 @@
  */
 import { Command, CommanderError } from 'commander'
 import { type Readable, type Writable } from 'node:stream'
-import pg from 'pg'
-import { type Environment, loadConfig, type ResolvedConfig } from '../config/index.js'
+import type pg from 'pg'
+import { connectPool, requireSchema } from '../app/database.js'
+import { type Environment, loadConfig, resolveConfig, type ResolvedConfig } from '../config/index.js'
 import { codeOf, InputError, messageOf, WaybillError } from '../core/errors.js'
 import { version } from '../core/version.js'
 import { type ArgumentSpecs, type OptionSpecs, toArgument, toOption, type Values } from './options.js'
@@ -52,8 +53,15 @@ export interface CommandContext {
   readonly globals: GlobalOptions
   /** Reads and checks the configuration, once. */
   readonly loadConfig: () => Promise<ResolvedConfig>
-  /** Connections to the configured database, opened at the first call and closed when the command ends. */
+  /**
+   * Connections to the configured database, opened at the first call and closed when the command ends. With
+   * `--database-url` and without `--config` no file is read: a broken or absent one is in nobody's way.
+   */
   readonly pool: () => Promise<pg.Pool>
+  /** The same past the pooler, where a direct URL is configured. */
+  readonly directPool: () => Promise<pg.Pool>
+  /** `pool`, once it is known that Waybill's schema is there. */
+  readonly schema: () => Promise<pg.Pool>
   /** Something to do when the command ends, however it ends; the last one registered goes first. */
   readonly onEnd: (release: () => Promise<void> | void) => void
 }
@@ -123,6 +131,8 @@ function groupOf(parent: Command, word: string): Command {
 function createContext(io: CliIo, globals: GlobalOptions, releases: (() => Promise<void> | void)[]): CommandContext {
   let config: Promise<ResolvedConfig> | undefined
   let pool: Promise<pg.Pool> | undefined
+  let directPool: Promise<pg.Pool> | undefined
+  let schema: Promise<pg.Pool> | undefined
   const load = (): Promise<ResolvedConfig> =>
     (config ??= loadConfig({
       file: globals.config,
@@ -130,31 +140,37 @@ function createContext(io: CliIo, globals: GlobalOptions, releases: (() => Promi
       environment: io.env,
       cwd: io.cwd,
     }))
+  const open = async (direct: boolean): Promise<pg.Pool> => {
+    const { database } = databaseAlone(globals, io.env) ?? (await load())
+    const opened = await connectPool({
+      connectionString: ((direct ? database.directUrl : undefined) ?? database.url).reveal(),
+      max: Math.min(database.poolSize, 4),
+      applicationName: 'waybill cli',
+    })
+    releases.push(() => opened.end())
+    return opened
+  }
+  const getPool = (): Promise<pg.Pool> => (pool ??= open(false))
   return {
     io,
     globals,
     out: new Output(io.stdout, globals.json ?? false),
     loadConfig: load,
-    pool: () =>
-      (pool ??= load().then(({ database }) => {
-        const opened = openPool(database)
-        releases.push(() => opened.end())
+    pool: getPool,
+    directPool: () => (directPool ??= open(true)),
+    schema: () =>
+      (schema ??= getPool().then(async (opened) => {
+        await requireSchema(opened)
         return opened
       })),
     onEnd: (release) => void releases.push(release),
   }
 }
 
-function openPool(database: ResolvedConfig['database']): pg.Pool {
-  const pool = new pg.Pool({
-    connectionString: database.url.reveal(),
-    max: Math.min(database.poolSize, 4),
-    application_name: 'waybill cli',
-    connectionTimeoutMillis: 10_000,
-  })
-  // an idle connection that breaks is replaced at its next use; without a listener it would end the process
-  pool.on('error', () => undefined)
-  return pool
+function databaseAlone({ databaseUrl, config }: GlobalOptions, env: Environment): ResolvedConfig | undefined {
+  if (databaseUrl === undefined || config !== undefined) return undefined
+  // as in `loadConfig`: a direct URL of the environment belongs to another database
+  return resolveConfig({ database: { url: databaseUrl, directUrl: databaseUrl } }, env)
 }
 
 /** The command was called wrongly in a way that no single option could tell. Exits with 2. */

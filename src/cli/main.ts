@@ -1,15 +1,18 @@
 #!/usr/bin/env node
 import { codeOf } from '../core/errors.js'
-import { type CliIo, type Register, runCli } from './command.js'
-import { register as config } from './commands/config.js'
+import { type CliIo, runCli } from './command.js'
+import { commands } from './commands/index.js'
 
-/** The bin: binds the frame to this process. Commands in the order of the help. */
-const commands: readonly Register[] = [config]
+/** The bin: binds the frame to this process. */
 
 const stop = new AbortController()
-// once each: a second signal ends the process the ordinary way
-process.once('SIGINT', () => stop.abort())
-process.once('SIGTERM', () => stop.abort())
+// The first one stops in order, a second one at once. Said here, for the first process of a container has no default.
+for (const [signal, code] of [
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+] as const) {
+  process.on(signal, () => (stop.signal.aborted ? process.exit(code) : stop.abort()))
+}
 for (const stream of [process.stdout, process.stderr]) {
   stream.on('error', (error) => {
     // `waybill … | head`: whoever read has what it wanted

@@ -92,6 +92,11 @@ export const option = {
     presence: spec,
   }),
 
+  /** A time with its zone: `2026-01-31T08:00:00Z`. */
+  timestamp: <const Spec extends Shared & { readonly required?: boolean }>(
+    spec: Spec,
+  ): OptionSpec<Given<Spec, Date>> => ({ value: 'time', ...spec, kind: 'single', parse: timestamp, presence: spec }),
+
   /** May be given several times. Never undefined: an empty list when it is not given. */
   list: (spec: Shared): OptionSpec<readonly string[]> => ({
     value: 'text',
@@ -118,11 +123,19 @@ function milliseconds(text: string): number {
 
 function time(text: string): Date {
   if (/^\d+(\.\d+)?(ms|s|m|h|d)$/.test(text)) return new Date(Date.now() - parseDuration(text))
+  return (
+    zonedTime(text) ?? refuse('Give a time with its zone such as 2026-01-31T08:00:00Z, or how long ago, such as 2h.')
+  )
+}
+
+function timestamp(text: string): Date {
+  return zonedTime(text) ?? refuse('Give a time with its zone such as 2026-01-31T08:00:00Z.')
+}
+
+function zonedTime(text: string): Date | undefined {
   const zoned = /^\d{4}-\d{2}-\d{2}T[\d:.]+(Z|[+-]\d{2}:?\d{2})$/.test(text)
   const date = new Date(text)
-  return zoned && !Number.isNaN(date.getTime())
-    ? date
-    : refuse('Give a time with its zone such as 2026-01-31T08:00:00Z, or how long ago, such as 2h.')
+  return zoned && !Number.isNaN(date.getTime()) ? date : undefined
 }
 
 /** One positional argument, in the order of the command's `arguments`. `T` is what `run` gets. */

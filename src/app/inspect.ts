@@ -1,0 +1,3 @@
+/** Looking at what is there, for the command line and the health server. */
+export { listLanes, type LaneCondition, type LaneReport } from '../outbox/inspect/lane-list.js'
+export { destinationNames, type DestinationReport, listDestinations } from '../outbox/inspect/destination-list.js'
