@@ -28,9 +28,9 @@ it('the code in docs/publishing.md compiles', async () => {
   const disk = ts.createCompilerHost(options)
   host.fileExists = (path) => files.has(path) || disk.fileExists(path)
   host.readFile = (path) => files.get(path) ?? disk.readFile(path)
-  host.getSourceFile = (path, ...rest) => {
+  host.getSourceFile = (path, target) => {
     const code = files.get(path)
-    return code === undefined ? disk.getSourceFile(path, ...rest) : ts.createSourceFile(path, code, ...rest)
+    return code === undefined ? disk.getSourceFile(path, target) : ts.createSourceFile(path, code, target)
   }
   const program = ts.createProgram([...files.keys()], options, host)
   const errors = ts.getPreEmitDiagnostics(program).filter(({ file }) => file === undefined || files.has(file.fileName))
