@@ -304,8 +304,10 @@ export class Lane {
     })
   }
 
-  #unsent(entry: Entry): void {
-    if (entry.parked) entry.parked.sending = false
+  #unsent({ parked }: Entry): void {
+    if (!parked) return
+    parked.sending = false
+    this.#parked.touch(parked) // it left the count of what is due when it was taken out to be sent
   }
 
   async #withMessages(parked: readonly ParkedEntry[]): Promise<Entry[]> {
