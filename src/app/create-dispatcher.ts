@@ -1,8 +1,8 @@
 import { hostname } from 'node:os'
 import type pg from 'pg'
-import { type Adapter } from '../adapters/contract.js'
+import type { Adapter } from '../adapters/contract.js'
 import { defaultRegistry } from '../adapters/default-registry.js'
-import { type AdapterRegistry } from '../adapters/registry.js'
+import type { AdapterRegistry } from '../adapters/registry.js'
 import {
   type Environment,
   fingerprintConfig,
@@ -17,7 +17,7 @@ import { version } from '../core/version.js'
 import { createPool } from '../db/pool.js'
 import { assertSchema } from '../db/migrate.js'
 import { Dispatcher, type ServedDestination } from '../dispatcher/dispatcher.js'
-import { type DispatcherHooks, type LaneName } from '../dispatcher/hooks.js'
+import type { DispatcherHooks, LaneName } from '../dispatcher/hooks.js'
 import { deploy, type Deployed } from '../outbox/configuration-store.js'
 import { createLogger, type Logger } from '../telemetry/logger.js'
 

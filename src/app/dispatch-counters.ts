@@ -1,4 +1,4 @@
-import { type DispatcherHooks, type LaneName } from '../dispatcher/hooks.js'
+import type { DispatcherHooks, LaneName } from '../dispatcher/hooks.js'
 
 /** Why a lane stands still. */
 export interface LanePause {

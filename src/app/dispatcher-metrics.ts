@@ -1,8 +1,8 @@
 import { version } from '../core/version.js'
 import { MetricsPage } from '../telemetry/metrics.js'
-import { type DispatcherService } from './create-dispatcher.js'
-import { type DispatchCounters } from './dispatch-counters.js'
-import { type Figures } from './health-figures.js'
+import type { DispatcherService } from './create-dispatcher.js'
+import type { DispatchCounters } from './dispatch-counters.js'
+import type { Figures } from './health-figures.js'
 
 /** The metrics of one scrape: the database's figures where there are any, and this process's own. */
 export function renderMetrics(

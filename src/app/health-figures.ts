@@ -1,5 +1,5 @@
 import type pg from 'pg'
-import { type Clock } from '../core/clock.js'
+import type { Clock } from '../core/clock.js'
 import { type DispatcherFacts, dispatcherFacts } from '../outbox/inspect/dispatcher-facts.js'
 import { type LaneReport, listLanes } from '../outbox/inspect/lane-list.js'
 

@@ -1,13 +1,13 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { once } from 'node:events'
-import { type AddressInfo } from 'node:net'
+import type { AddressInfo } from 'node:net'
 import { systemClock, type Clock } from '../core/clock.js'
 import { WaybillError, codeOf } from '../core/errors.js'
 import { createPool } from '../db/pool.js'
-import { type Logger } from '../telemetry/logger.js'
+import type { Logger } from '../telemetry/logger.js'
 import { metricsContentType } from '../telemetry/metrics.js'
-import { type DispatcherService } from './create-dispatcher.js'
-import { type DispatchCounters } from './dispatch-counters.js'
+import type { DispatcherService } from './create-dispatcher.js'
+import type { DispatchCounters } from './dispatch-counters.js'
 import { renderMetrics } from './dispatcher-metrics.js'
 import { FigureCache, type Figures } from './health-figures.js'
 
@@ -58,7 +58,8 @@ export async function startHealthServer(options: HealthServerOptions): Promise<H
   })
   const respond = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     if (request.method !== 'GET' && request.method !== 'HEAD') return send(response, 405, 'GET only\n')
-    switch (request.url?.split('?', 1)[0]) {
+    const path = (request.url ?? '').split('?', 1).join('')
+    switch (path) {
       case '/healthz':
         return sendProbe(response, liveness(started(), service.healthy))
       case '/readyz':

@@ -1,12 +1,14 @@
 import { systemClock, type Clock } from '../core/clock.js'
-import { listLanes } from '../outbox/inspect/lane-list.js'
-import { type DispatcherService } from './create-dispatcher.js'
-import { type DispatchCounters, type LanePause } from './dispatch-counters.js'
+import { type LaneReport, listLanes } from '../outbox/inspect/lane-list.js'
+import { countRetried, PendingWatch } from '../outbox/inspect/pending.js'
+import type { DispatcherService } from './create-dispatcher.js'
+import type { DispatchCounters, LanePause } from './dispatch-counters.js'
 
 /** What a run that ends by itself has done, and what it leaves, in all open lanes. */
 export interface RunReport {
   /** Delivered by this run. */
   readonly delivered: number
+  /** In flight ones included. */
   readonly retrying: number
   readonly held: number
   readonly dead: number
@@ -29,27 +31,16 @@ interface Run {
   readonly clock?: Clock
 }
 
-const lookMs = 100
-/** Looks without any progress after which lanes that are not paused count as done while another one is. */
-const quietLooks = 10
+const firstLookMs = 20
+const longestLookMs = 500
 
 /**
  * One pass: everything that was committed before the call is delivered or parked. A lane whose destination is down is
- * not waited for, once the others are done.
+ * not waited for.
  */
 export async function passOnce(run: Run): Promise<RunReport> {
-  const done = new AbortController()
-  const signal = AbortSignal.any([run.signal, done.signal])
-  const drained = run.service.drain(signal).then(
-    () => 'drained' as const,
-    (error: unknown) => {
-      if (signal.aborted) return 'stopped' as const
-      throw error
-    },
-  )
-  const outcome = await Promise.race([drained, untilOnlyPausedAreLeft(run, signal)])
-  done.abort()
-  return report(run, outcome !== 'stopped')
+  const ended = await settle(run, { waitForPaused: false })
+  return report(run, ended)
 }
 
 /**
@@ -58,65 +49,55 @@ export async function passOnce(run: Run): Promise<RunReport> {
  */
 export async function runUntilEmpty(run: Run): Promise<RunReport> {
   const { service, signal, clock = systemClock } = run
-  try {
-    for (;;) {
-      await service.drain(signal)
-      const { due, heldOnly } = await whatIsRetried(run)
-      if (heldOnly) return await report(run, true)
-      await clock.sleep(Math.min(Math.max(due, 50), 1000), signal)
-      signal.throwIfAborted()
-    }
-  } catch (error) {
-    if (!signal.aborted) throw error
-    return report(run, false)
+  for (;;) {
+    if (!(await settle(run, { waitForPaused: true }))) return report(run, false)
+    const { n, due } = await countRetried(service.pool)
+    if (n === 0) return report(run, true)
+    await clock.sleep(Math.min(Math.max(due, firstLookMs), longestLookMs), signal)
   }
 }
 
-/** Milliseconds until the next attempt, and whether there will be none. */
-async function whatIsRetried({ service }: Run): Promise<{ due: number; heldOnly: boolean }> {
-  const { rows } = await service.pool.query<{ n: number; due: number | null }>(
-    `select count(*)::float8 as n, (extract(epoch from min(d.next_attempt_at) - clock_timestamp()) * 1000)::float8 as due
-       from waybill.deliveries d
-      where d.state in ('retrying', 'in_flight')
-         or (d.state = 'held' and not exists (select from waybill.deliveries x
-               where x.lane_id = d.lane_id and x.key = d.key and x.seq < d.seq and x.state = 'dead'))`,
-  )
-  const { n, due } = rows[0] ?? { n: 0, due: null }
-  return { due: due ?? 0, heldOnly: n === 0 }
-}
-
-async function untilOnlyPausedAreLeft(
-  { service, counters, clock = systemClock }: Run,
-  signal: AbortSignal,
-): Promise<'paused' | 'stopped'> {
-  let quiet = 0
-  let before = -1
-  while (!signal.aborted) {
-    await clock.sleep(lookMs, signal)
-    const lanes = service.lanes()
-    const working = lanes.filter(({ status }) => !status?.paused).some(({ status }) => status?.window !== 0)
-    const standing = lanes.some(({ status }) => status?.paused)
-    const delivered = counters.deliveredTotal
-    quiet = standing && !working && delivered === before ? quiet + 1 : 0
-    before = delivered
-    if (quiet >= quietLooks) return 'paused'
+/** False: it was interrupted. */
+async function settle(run: Run, { waitForPaused }: { readonly waitForPaused: boolean }): Promise<boolean> {
+  const { service, signal, clock = systemClock } = run
+  const watch = await PendingWatch.start(service.pool)
+  for (let wait = firstLookMs; !signal.aborted; wait = Math.min(wait * 1.5, longestLookMs)) {
+    const pending = await watch.lanes()
+    if (pending.length === 0) return true
+    const open = (await listLanes(service.pool)).filter((lane) => pending.includes(lane.laneId) && goesOn(lane))
+    const moving = open.filter((lane) => waitForPaused || !stands(lane, run))
+    if (moving.length === 0) return true
+    await clock.sleep(wait, signal)
   }
-  return 'stopped'
+  return false
 }
 
-async function report({ service, counters }: Run, ended: boolean): Promise<RunReport> {
-  const lanes = (await listLanes(service.pool)).filter((lane) => lane.condition !== 'orphaned')
-  const sum = (count: (lane: (typeof lanes)[number]) => number): number =>
-    lanes.reduce((total, lane) => total + count(lane), 0)
+/** A lane without a dispatcher will be taken; one whose destination is gone from the configuration will not. */
+function goesOn(lane: LaneReport): boolean {
+  return lane.condition !== 'orphaned'
+}
+
+/** Of one's own lanes memory knows: what is stored may stem from an earlier run, until the first delivery gets through. */
+function stands(lane: LaneReport, { service, counters }: Run): boolean {
+  return counters.paused.has(lane.laneId) || (lane.condition === 'paused' && lane.dispatcherId !== service.id)
+}
+
+async function report(run: Run, ended: boolean): Promise<RunReport> {
+  const { service, counters } = run
+  const lanes = (await listLanes(service.pool)).filter(goesOn)
+  const sum = (count: (lane: LaneReport) => number): number => lanes.reduce((total, lane) => total + count(lane), 0)
   const paused = lanes
-    .filter((lane) => lane.pauseKind !== null && !counters.paused.has(lane.laneId))
-    .map(({ destination, shard, pauseKind, why }) => ({ destination, shard, kind: pauseKind ?? '', reason: why ?? '' }))
+    .filter((lane) => stands(lane, run))
+    .map(
+      ({ laneId, destination, shard, pauseKind, why }): LanePause =>
+        counters.paused.get(laneId) ?? { destination, shard, kind: pauseKind ?? '', reason: why ?? '' },
+    )
   return {
     delivered: counters.deliveredTotal,
     retrying: sum((lane) => lane.retrying + lane.inFlight),
     held: sum((lane) => lane.held),
     dead: sum((lane) => lane.dead),
-    paused: [...counters.paused.values(), ...paused],
+    paused,
     ended,
   }
 }

@@ -22,7 +22,7 @@
  * - Take environment, directory and streams from `ctx.io`, never from `process`; never call `process.exit`.
  */
 import { Command, CommanderError } from 'commander'
-import { type Readable, type Writable } from 'node:stream'
+import type { Readable, Writable } from 'node:stream'
 import type pg from 'pg'
 import { connectPool, requireSchema } from '../app/database.js'
 import { type Environment, loadConfig, resolveConfig, type ResolvedConfig } from '../config/index.js'

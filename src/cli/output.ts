@@ -1,4 +1,4 @@
-import { type Writable } from 'node:stream'
+import type { Writable } from 'node:stream'
 
 /** One column of a table for people. */
 export interface Column<Row> {

@@ -1,6 +1,6 @@
 import { type MessageOptions, type Queue, rawJson, type RawJson } from '../app/publishing.js'
 import { InputError, type Problem } from '../core/errors.js'
-import { type InputLine } from './read-lines.js'
+import type { InputLine } from './read-lines.js'
 import { rawMembers } from './raw-members.js'
 
 export type LineMessage = { readonly topic: string; readonly payload: RawJson } & MessageOptions

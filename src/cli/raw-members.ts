@@ -13,7 +13,7 @@ export function rawMembers(text: string): Map<string, string> {
     name = undefined
   }
   for (let at = 0; at < text.length; at++) {
-    switch (text[at]) {
+    switch (text.charAt(at)) {
       case '"': {
         const close = endOfString(text, at)
         if (depth === 1 && name === undefined) {

@@ -1,4 +1,4 @@
-import { type Register } from '../command.js'
+import type { Register } from '../command.js'
 import { register as config } from './config.js'
 import { register as dispatch } from './dispatch.js'
 import { register as migrate } from './migrate.js'

@@ -59,7 +59,7 @@ const listSql = loadSql(import.meta.url, './lane_list.sql')
 export async function listLanes(db: pg.Pool | pg.ClientBase, destination: string | null = null): Promise<LaneReport[]> {
   const { rows } = await db.query<Row>(listSql, [destination])
   return rows.map((row) => {
-    const { state, pauseReason, configured, holderGone, ...lane } = row
+    const { state: _state, pauseReason: _reason, configured: _configured, holderGone: _gone, ...lane } = row
     return { ...lane, ...conditionOf(row) }
   })
 }
