@@ -1,5 +1,5 @@
 import { WaybillError } from '../core/errors.js'
-import { type AdapterFactory } from './contract.js'
+import type { AdapterFactory } from './contract.js'
 
 /** Kinds of destination by name. A list in `src/adapters/default-registry.ts` fills it; users may add their own. */
 export class AdapterRegistry {
@@ -16,7 +16,7 @@ export class AdapterRegistry {
       const known = [...this.#factories.keys()].sort().join(', ')
       throw new WaybillError('WAYBILL_UNKNOWN_ADAPTER', `no adapter of kind ${JSON.stringify(kind)}; known kinds: ${known}`)
     }
-    return factory as AdapterFactory
+    return factory
   }
 
   kinds(): string[] {

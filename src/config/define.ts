@@ -1,9 +1,9 @@
-import { type JobsOptions } from './destinations/jobs.js'
-import { type KafkaOptions } from './destinations/kafka.js'
-import { type RabbitmqOptions } from './destinations/rabbitmq.js'
-import { type WebhookOptions } from './destinations/webhook.js'
-import { type DeliveryOptions } from './destinations/delivery.js'
-import { type DestinationConfig, type WaybillConfig } from './types.js'
+import type { JobsOptions } from './destinations/jobs.js'
+import type { KafkaOptions } from './destinations/kafka.js'
+import type { RabbitmqOptions } from './destinations/rabbitmq.js'
+import type { WebhookOptions } from './destinations/webhook.js'
+import type { DeliveryOptions } from './destinations/delivery.js'
+import type { DestinationConfig, WaybillConfig } from './types.js'
 
 /** What a configuration file is written with. */
 

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { type Problem } from '../core/errors.js'
+import type { Problem } from '../core/errors.js'
 import { Secret } from './destinations/secret.js'
 import { didYouMean } from './did-you-mean.js'
 

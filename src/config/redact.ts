@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { isEnvReference, redacted, Secret } from './destinations/secret.js'
-import { type ResolvedConfig } from './resolve.js'
+import type { ResolvedConfig } from './resolve.js'
 
 /** What `redact` gives: plain JSON. */
 export type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json }

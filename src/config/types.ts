@@ -1,6 +1,6 @@
-import { type DeliveryOptions } from './destinations/delivery.js'
-import { type SecretInput } from './destinations/secret.js'
-import { type DurationInput } from './fields.js'
+import type { DeliveryOptions } from './destinations/delivery.js'
+import type { SecretInput } from './destinations/secret.js'
+import type { DurationInput } from './fields.js'
 
 /** A destination as `webhook`, `rabbitmq`, `kafka` or `jobs` gives it, or as a JSON file writes it. */
 export interface DestinationConfig<Kind extends string = string, Options extends object = object> {

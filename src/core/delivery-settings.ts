@@ -1,4 +1,4 @@
-import { type BackoffSettings } from './backoff.js'
+import type { BackoffSettings } from './backoff.js'
 
 /** How a destination's lanes deliver, apart from what the adapter itself needs. All of it has defaults in the configuration. */
 export interface DeliverySettings {

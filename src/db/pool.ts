@@ -43,4 +43,4 @@ export function guardPool(pool: pg.Pool): pg.Pool {
 }
 
 /** Every value as the text that PostgreSQL sent: for reads on the hot path, which convert what they need themselves. */
-export const rawTypes: pg.CustomTypesConfig = { getTypeParser: () => (value: unknown) => value } as pg.CustomTypesConfig
+export const rawTypes: pg.CustomTypesConfig = { getTypeParser: () => (value: unknown) => value }

@@ -1,7 +1,7 @@
-import { type DeliveryFailure, type Receipt } from '../adapters/contract.js'
+import type { DeliveryFailure, Receipt } from '../adapters/contract.js'
 import { failureFingerprint } from '../core/fingerprint.js'
-import { type AttemptRow, type LaneCommit, type ParkedRow, type ReceiptRow } from '../outbox/lane-store.js'
-import { type ParkedEntry } from './parked.js'
+import type { AttemptRow, LaneCommit, ParkedRow, ReceiptRow } from '../outbox/lane-store.js'
+import type { ParkedEntry } from './parked.js'
 
 const maxErrorLength = 2000
 

@@ -1,5 +1,5 @@
-import { type DeliveryFailure } from '../adapters/contract.js'
-import { type PauseKind } from './outage.js'
+import type { DeliveryFailure } from '../adapters/contract.js'
+import type { PauseKind } from './outage.js'
 
 export interface LaneName {
   readonly laneId: number

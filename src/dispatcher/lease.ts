@@ -1,4 +1,4 @@
-import { type Clock } from '../core/clock.js'
+import type { Clock } from '../core/clock.js'
 
 /**
  * A dispatcher's hold on its lanes. It counts from before a heartbeat was sent, by the monotonic clock and, because a

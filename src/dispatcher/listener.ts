@@ -1,5 +1,5 @@
 import pg from 'pg'
-import { type DispatcherLogger } from './hooks.js'
+import type { DispatcherLogger } from './hooks.js'
 
 export interface ListenerEvents {
   /** A publisher committed while somebody slept; `ticket` names whose sleep it answers. */

@@ -1,8 +1,8 @@
 import { type Delta, type Tick, followingDelta } from '../outbox/delta.js'
-import { type LogReader, type Page, type PageFilter } from '../outbox/log-reader.js'
-import { type LogMessage } from '../outbox/message.js'
+import type { LogReader, Page, PageFilter } from '../outbox/log-reader.js'
+import type { LogMessage } from '../outbox/message.js'
 import { isVisibleIn, parseSnapshot } from '../outbox/snapshot.js'
-import { type SharedTick, type Ticker } from './ticker.js'
+import type { SharedTick, Ticker } from './ticker.js'
 
 export interface StreamedPage {
   readonly delta: Delta

@@ -1,5 +1,5 @@
-import { type LogMessage } from '../outbox/message.js'
-import { type ParkedState } from '../outbox/lane-store.js'
+import type { LogMessage } from '../outbox/message.js'
+import type { ParkedState } from '../outbox/lane-store.js'
 
 /** A delivery that left the fast path, as its lane's holder knows it. The row in `deliveries` is the truth. */
 export interface ParkedEntry {

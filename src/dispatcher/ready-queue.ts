@@ -1,4 +1,4 @@
-import { type Entry } from './window.js'
+import type { Entry } from './window.js'
 
 /**
  * Messages of the fast path that may be sent, in read order. For adapters that don't keep order themselves, one message

@@ -1,4 +1,4 @@
-import { type SeenLane } from '../outbox/dispatcher-store.js'
+import type { SeenLane } from '../outbox/dispatcher-store.js'
 
 /**
  * Fair share of lanes: everybody holds the same number, but for one. Pure; every dispatcher computes it alone from what

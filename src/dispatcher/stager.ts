@@ -1,8 +1,8 @@
 import type pg from 'pg'
-import { type Clock } from '../core/clock.js'
+import type { Clock } from '../core/clock.js'
 import { Kick } from '../core/signal-flag.js'
 import { stageScheduled } from '../outbox/scheduled-store.js'
-import { type DispatcherLogger } from './hooks.js'
+import type { DispatcherLogger } from './hooks.js'
 
 export interface StagerOptions {
   readonly pool: pg.Pool

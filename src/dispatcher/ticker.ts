@@ -1,5 +1,5 @@
 import type pg from 'pg'
-import { type Clock } from '../core/clock.js'
+import type { Clock } from '../core/clock.js'
 import { Kick } from '../core/signal-flag.js'
 import { fallAsleep, wakeUp } from '../outbox/dispatcher-store.js'
 import { parseSnapshot } from '../outbox/snapshot.js'

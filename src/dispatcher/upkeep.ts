@@ -1,9 +1,9 @@
 import type pg from 'pg'
-import { type Clock } from '../core/clock.js'
+import type { Clock } from '../core/clock.js'
 import { runMaintenance, type MaintenanceSettings } from '../outbox/retention/index.js'
 import { countUnrouted } from '../outbox/unrouted.js'
-import { type DispatcherLogger } from './hooks.js'
-import { type Ticker } from './ticker.js'
+import type { DispatcherLogger } from './hooks.js'
+import type { Ticker } from './ticker.js'
 
 export interface UpkeepOptions {
   readonly pool: pg.Pool

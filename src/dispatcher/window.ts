@@ -1,6 +1,6 @@
-import { type Delta } from '../outbox/delta.js'
-import { type LogMessage } from '../outbox/message.js'
-import { type ParkedEntry } from './parked.js'
+import type { Delta } from '../outbox/delta.js'
+import type { LogMessage } from '../outbox/message.js'
+import type { ParkedEntry } from './parked.js'
 
 export type EntryState = 'waiting' | 'ready' | 'sending' | 'settled'
 

@@ -1,10 +1,10 @@
 import { backoffDelay } from '../core/backoff.js'
-import { type Clock } from '../core/clock.js'
+import type { Clock } from '../core/clock.js'
 import { codeOf, messageOf } from '../core/errors.js'
 import { isConnectionError, isTransient } from '../db/sqlstate.js'
-import { type JobState } from './job-state.js'
-import { type Acknowledgement, type JobStore } from './job-store.js'
-import { type JobLogger } from './types.js'
+import type { JobState } from './job-state.js'
+import type { Acknowledgement, JobStore } from './job-store.js'
+import type { JobLogger } from './types.js'
 
 interface Waiting {
   readonly ack: Acknowledgement

@@ -1,5 +1,5 @@
 import { WaybillError } from '../core/errors.js'
-import { type Acknowledgement } from './job-store.js'
+import type { Acknowledgement } from './job-store.js'
 
 /**
  * What a handler may decide in place of success or failure, returned or thrown. They are errors so that they can be

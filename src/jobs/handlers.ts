@@ -1,6 +1,6 @@
 import { InputError, WaybillError, type Problem } from '../core/errors.js'
 import { isTopicPattern, topicMatcher } from '../core/topic-pattern.js'
-import { type JobHandler, type JobHandlerOptions } from './types.js'
+import type { JobHandler, JobHandlerOptions } from './types.js'
 
 /** Finds the handler of a job by name: the exact name first, then the first pattern that fits. */
 export class Handlers {

@@ -1,9 +1,9 @@
-import { type Clock } from '../core/clock.js'
+import type { Clock } from '../core/clock.js'
 import { codeOf, messageOf } from '../core/errors.js'
-import { type JobStore, type WorkerIdentity } from './job-store.js'
+import type { JobStore, WorkerIdentity } from './job-store.js'
 import { LeaseWatch, type WatchedWorker } from './lease-watch.js'
 import { Session } from './session.js'
-import { type JobLogger } from './types.js'
+import type { JobLogger } from './types.js'
 import { Wake } from './wake.js'
 
 export interface HeartbeatOptions {

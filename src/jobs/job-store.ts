@@ -1,8 +1,8 @@
 import { codeOf, WaybillError } from '../core/errors.js'
 import { isConnectionError } from '../db/sqlstate.js'
-import { type AckOutcome, type JobState } from './job-state.js'
-import { type WatchedWorker } from './lease-watch.js'
-import { type JobPool } from './types.js'
+import type { AckOutcome, JobState } from './job-state.js'
+import type { WatchedWorker } from './lease-watch.js'
+import type { JobPool } from './types.js'
 
 /** A job as a fetch gives it. */
 export interface FetchedJob {

@@ -1,9 +1,9 @@
 import pg from 'pg'
 import { backoffDelay } from '../core/backoff.js'
-import { type Clock } from '../core/clock.js'
+import type { Clock } from '../core/clock.js'
 import { codeOf, messageOf } from '../core/errors.js'
-import { type JobStore } from './job-store.js'
-import { type JobLogger } from './types.js'
+import type { JobStore } from './job-store.js'
+import type { JobLogger } from './types.js'
 
 export interface JobListenerOptions {
   /** A direct connection: LISTEN is session state. */

@@ -1,7 +1,7 @@
-import { type Clock } from '../core/clock.js'
+import type { Clock } from '../core/clock.js'
 import { codeOf, messageOf } from '../core/errors.js'
-import { type JobStore } from './job-store.js'
-import { type JobLogger } from './types.js'
+import type { JobStore } from './job-store.js'
+import type { JobLogger } from './types.js'
 
 const everyMs = 30_000
 const batch = 1_000

@@ -1,9 +1,9 @@
 import { backoffDelay, type BackoffSettings } from '../core/backoff.js'
 import { codeOf, messageOf, WaybillError } from '../core/errors.js'
 import { isDecision, outcomeOf } from './decisions.js'
-import { type Handlers } from './handlers.js'
-import { type FetchedJob, type Acknowledgement } from './job-store.js'
-import { type Job } from './types.js'
+import type { Handlers } from './handlers.js'
+import type { FetchedJob, Acknowledgement } from './job-store.js'
+import type { Job } from './types.js'
 
 /** Reason with which a job's signal is aborted when its worker stops and no longer waits. */
 export class WorkerStopping extends Error {

@@ -1,5 +1,5 @@
-import { type BackoffSettings } from '../core/backoff.js'
-import { type Clock } from '../core/clock.js'
+import type { BackoffSettings } from '../core/backoff.js'
+import type { Clock } from '../core/clock.js'
 
 /** A job as its handler sees it. */
 export interface Job {

@@ -1,4 +1,4 @@
-import { type Clock } from '../core/clock.js'
+import type { Clock } from '../core/clock.js'
 
 /** Lets a loop sleep until something happens. A `wake` while nobody sleeps ends the next sleep at once. */
 export class Wake {

@@ -1,6 +1,6 @@
-import { type BackoffSettings } from '../core/backoff.js'
+import type { BackoffSettings } from '../core/backoff.js'
 import { InputError, type Problem } from '../core/errors.js'
-import { type WorkerOptions } from './types.js'
+import type { WorkerOptions } from './types.js'
 
 export interface ResolvedWorkerOptions {
   readonly queues: readonly { readonly name: string; readonly concurrency: number }[]

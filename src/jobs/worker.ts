@@ -12,7 +12,7 @@ import { JobListener } from './listener.js'
 import { runJobMaintenance } from './maintenance.js'
 import { LeaseLost, WorkerStopping } from './perform-job.js'
 import { QueueRunner } from './queue-runner.js'
-import { type JobLogger, type JobPool, type StopOptions, type Worker, type WorkerOptions } from './types.js'
+import type { JobLogger, JobPool, StopOptions, Worker, WorkerOptions } from './types.js'
 import { resolveWorkerOptions, type ResolvedWorkerOptions } from './worker-options.js'
 
 const silent: JobLogger = {

@@ -1,7 +1,7 @@
 import type pg from 'pg'
 import { codeOf } from '../core/errors.js'
 import { loadSql } from '../db/sql.js'
-import { type Queryable } from './lane-store.js'
+import type { Queryable } from './lane-store.js'
 
 const acquireSql = loadSql(import.meta.url, './sql/lane_acquire.sql')
 const releaseSql = loadSql(import.meta.url, './sql/lane_release.sql')

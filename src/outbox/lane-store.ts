@@ -2,7 +2,7 @@ import type pg from 'pg'
 import { WaybillError, codeOf } from '../core/errors.js'
 import { loadSql } from '../db/sql.js'
 import { staleHolder, staleIncarnation } from '../db/sqlstate.js'
-import { type Delta } from './delta.js'
+import type { Delta } from './delta.js'
 
 const positionSql = loadSql(import.meta.url, './sql/lane_position.sql')
 const parkedSql = loadSql(import.meta.url, './sql/lane_parked.sql')

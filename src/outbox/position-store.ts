@@ -1,5 +1,5 @@
 import type pg from 'pg'
-import { type Delta } from './delta.js'
+import type { Delta } from './delta.js'
 
 /** Stores a delta and a position in it, outside a lane's own commits: for whoever holds the lane's row. */
 export async function insertPosition(

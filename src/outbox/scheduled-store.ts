@@ -1,4 +1,4 @@
-import { type Queryable } from './lane-store.js'
+import type { Queryable } from './lane-store.js'
 
 export interface Staged {
   readonly staged: number

@@ -1,6 +1,6 @@
 import type pg from 'pg'
 import { inTransaction } from '../db/transaction.js'
-import { type Delta } from './delta.js'
+import type { Delta } from './delta.js'
 import { insertPosition } from './position-store.js'
 import { findReread, mendSequence, type MendReport, type Reread } from './sequence-guard.js'
 import { parseSnapshot } from './snapshot.js'

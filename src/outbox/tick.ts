@@ -1,7 +1,7 @@
 import type pg from 'pg'
 import { WaybillError, codeOf } from '../core/errors.js'
 import { inRecovery } from '../db/sqlstate.js'
-import { type Tick } from './delta.js'
+import type { Tick } from './delta.js'
 
 /** A tick, and what a dispatcher checks with it. */
 export interface TakenTick extends Tick {

@@ -1,5 +1,5 @@
 import { loadSql } from '../db/sql.js'
-import { type Queryable } from './lane-store.js'
+import type { Queryable } from './lane-store.js'
 
 const countSql = loadSql(import.meta.url, './sql/unrouted_count.sql')
 const step = 200_000

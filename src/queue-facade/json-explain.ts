@@ -1,5 +1,5 @@
 import { types } from 'node:util'
-import { type Problem } from '../core/errors.js'
+import type { Problem } from '../core/errors.js'
 import { pathText } from './path-text.js'
 import { shapeOf } from './shape.js'
 

@@ -1,5 +1,5 @@
 import { InputError, type ErrorCode, type Problem } from '../core/errors.js'
-import { type LogMessage } from '../outbox/publish.js'
+import type { LogMessage } from '../outbox/publish.js'
 import { prepareMessage, type MessageRules } from './message.js'
 import { shapeOf } from './shape.js'
 

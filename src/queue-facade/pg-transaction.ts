@@ -1,5 +1,5 @@
 import { WaybillError } from '../core/errors.js'
-import { type PublishStatement } from '../outbox/publish.js'
+import type { PublishStatement } from '../outbox/publish.js'
 
 /**
  * `pg` clients. Whether one is inside a transaction is what PostgreSQL says with each ReadyForQuery message (protocol,

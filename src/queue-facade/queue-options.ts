@@ -1,5 +1,5 @@
 import { InputError, type Problem } from '../core/errors.js'
-import { type PublishPool, type QueueOptions } from './options.js'
+import type { PublishPool, QueueOptions } from './options.js'
 import { shapeOf } from './shape.js'
 import { checkTopics, type TopicMap } from './topics.js'
 

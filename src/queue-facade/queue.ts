@@ -4,10 +4,10 @@ import { cancelScheduled, publishAll, publishOne, type RunStatement } from '../o
 import { openPool, type OwnPool } from '../outbox/publish-pool.js'
 import { prepareMessage, type MessageRules } from './message.js'
 import { prepareMessages } from './message-list.js'
-import { type Message, type PublishOptions, type QueueOptions, type TransactionOption } from './options.js'
+import type { Message, PublishOptions, QueueOptions, TransactionOption } from './options.js'
 import { checkQueueOptions } from './queue-options.js'
 import { shapeOf } from './shape.js'
-import { type AnyTopics, type PayloadOf, type TopicMap, type TopicOf } from './topics.js'
+import type { AnyTopics, PayloadOf, TopicMap, TopicOf } from './topics.js'
 import { queryRunner, transactionRunner } from './transaction.js'
 
 /**

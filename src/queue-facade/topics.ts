@@ -2,7 +2,7 @@ import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { InputError, type Problem } from '../core/errors.js'
 import { isTopic } from '../core/topic-pattern.js'
 import { pathText } from './path-text.js'
-import { type RawJson } from './raw-json.js'
+import type { RawJson } from './raw-json.js'
 import { shapeOf } from './shape.js'
 
 /** Topics and the schema of each one's payload. */

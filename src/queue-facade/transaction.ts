@@ -1,5 +1,5 @@
 import { WaybillError } from '../core/errors.js'
-import { type PublishStatement, type RunStatement } from '../outbox/publish.js'
+import type { PublishStatement, RunStatement } from '../outbox/publish.js'
 import { isPgClient, runInPgTransaction } from './pg-transaction.js'
 import { shapeOf } from './shape.js'
 

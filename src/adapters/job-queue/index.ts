@@ -1,13 +1,13 @@
-import { type JobsSettings } from '../../config/destinations/jobs.js'
+import type { JobsSettings } from '../../config/destinations/jobs.js'
 import { WaybillError } from '../../core/errors.js'
 import { insertJobs } from '../../jobs/insert-jobs.js'
-import {
-  type AdapterFactory,
-  type Capabilities,
-  type OutboundMessage,
-  type Outcome,
-  type SqlExecutor,
-  type TransactionalAdapter,
+import type {
+  AdapterFactory,
+  Capabilities,
+  OutboundMessage,
+  Outcome,
+  SqlExecutor,
+  TransactionalAdapter,
 } from '../contract.js'
 
 /**

@@ -1,12 +1,12 @@
 import { WaybillError } from '../../core/errors.js'
-import { type KafkaSettings } from '../../config/destinations/kafka.js'
-import {
-  type Adapter,
-  type AdapterContext,
-  type Capabilities,
-  type DeliverContext,
-  type Outcome,
-  type OutboundMessage,
+import type { KafkaSettings } from '../../config/destinations/kafka.js'
+import type {
+  Adapter,
+  AdapterContext,
+  Capabilities,
+  DeliverContext,
+  Outcome,
+  OutboundMessage,
 } from '../contract.js'
 import { Call, sendGroup } from './call.js'
 import { type KafkaClient, type KafkaConnect, KafkaFault } from './client.js'

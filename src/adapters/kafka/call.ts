@@ -1,4 +1,4 @@
-import { type DeliverContext, type Outcome } from '../contract.js'
+import type { DeliverContext, Outcome } from '../contract.js'
 import { type Appended, type KafkaClient, KafkaFault } from './client.js'
 import { chunks, type Group, type Planned } from './plan.js'
 

@@ -1,5 +1,5 @@
-import { type KafkaSettings } from '../../config/destinations/kafka.js'
-import { type AdapterFactory } from '../contract.js'
+import type { KafkaSettings } from '../../config/destinations/kafka.js'
+import type { AdapterFactory } from '../contract.js'
 import { KafkaAdapter } from './adapter.js'
 import { connectKafkajs } from './kafkajs-client.js'
 

@@ -1,10 +1,10 @@
 import { connect as connectTcp, isIP, type Socket } from 'node:net'
 import { connect as connectTls, type ConnectionOptions } from 'node:tls'
-import { type ISocketFactory, type Kafka, type KafkaConfig, type logCreator, type Producer } from 'kafkajs'
+import type { ISocketFactory, Kafka, KafkaConfig, logCreator, Producer } from 'kafkajs'
 import { messageOf } from '../../core/errors.js'
 import { loadPeer } from '../../core/load-peer.js'
-import { type KafkaSettings } from '../../config/destinations/kafka.js'
-import { type AdapterContext } from '../contract.js'
+import type { KafkaSettings } from '../../config/destinations/kafka.js'
+import type { AdapterContext } from '../contract.js'
 import { type Appended, type KafkaClient, KafkaFault, type KafkaRecord, type Partition } from './client.js'
 import { faultOf, protocolErrorOf } from './kafkajs-faults.js'
 

@@ -1,5 +1,5 @@
-import { type OutboundMessage } from '../contract.js'
-import { type KafkaRecord, type Partition } from './client.js'
+import type { OutboundMessage } from '../contract.js'
+import type { KafkaRecord, Partition } from './client.js'
 import { partitionOf } from './murmur2.js'
 
 /** A message of the batch as a record on its way to a partition. */

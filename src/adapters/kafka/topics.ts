@@ -1,6 +1,6 @@
-import { type OutboundMessage } from '../contract.js'
-import { type KafkaClient } from './client.js'
-import { type Target } from './plan.js'
+import type { OutboundMessage } from '../contract.js'
+import type { KafkaClient } from './client.js'
+import type { Target } from './plan.js'
 
 /** Longest name of a Kafka topic (`org.apache.kafka.common.internals.Topic`). */
 export const maxTopicLength = 249

@@ -1,12 +1,12 @@
 import { WaybillError } from '../../core/errors.js'
-import { type RabbitmqSettings } from '../../config/destinations/rabbitmq.js'
-import {
-  type Adapter,
-  type AdapterContext,
-  type Capabilities,
-  type DeliverContext,
-  type OutboundMessage,
-  type Outcome,
+import type { RabbitmqSettings } from '../../config/destinations/rabbitmq.js'
+import type {
+  Adapter,
+  AdapterContext,
+  Capabilities,
+  DeliverContext,
+  OutboundMessage,
+  Outcome,
 } from '../contract.js'
 import { open } from './connect.js'
 import { connectOutcome, dead, misconfigured, retry } from './failures.js'

@@ -1,6 +1,6 @@
-import { type ChannelModel, type ConfirmChannel } from 'amqplib'
+import type { ChannelModel, ConfirmChannel } from 'amqplib'
 import { loadPeer } from '../../core/load-peer.js'
-import { type RabbitmqSettings } from '../../config/destinations/rabbitmq.js'
+import type { RabbitmqSettings } from '../../config/destinations/rabbitmq.js'
 import { hangUp } from './socket.js'
 import { declareTopology } from './topology.js'
 

@@ -1,6 +1,6 @@
 import { isCertificateError } from '../../core/certificate-errors.js'
 import { codeOf, messageOf, WaybillError } from '../../core/errors.js'
-import { type Outcome } from '../contract.js'
+import type { Outcome } from '../contract.js'
 
 /** AMQP 0-9-1 reply codes that are told apart here (https://www.rabbitmq.com/amqp-0-9-1-reference#constants). */
 export const replyCodes = { accessRefused: 403, notFound: 404, preconditionFailed: 406, notAllowed: 530 } as const

@@ -1,4 +1,4 @@
-import { type DeliverContext, type Outcome, type OutboundMessage } from '../contract.js'
+import type { DeliverContext, Outcome, OutboundMessage } from '../contract.js'
 
 /** One `deliver` call: which of its messages are sent, which are settled, and when it is over. */
 export class Flight {

@@ -1,5 +1,5 @@
-import { type RabbitmqSettings } from '../../config/destinations/rabbitmq.js'
-import { type AdapterFactory } from '../contract.js'
+import type { RabbitmqSettings } from '../../config/destinations/rabbitmq.js'
+import type { AdapterFactory } from '../contract.js'
 import { RabbitmqAdapter } from './adapter.js'
 
 /** RabbitMQ by AMQP 0-9-1, with publisher confirms. `amqplib` is an optional peer, loaded at the first delivery. */

@@ -1,6 +1,6 @@
-import { type Options } from 'amqplib'
-import { type RabbitmqSettings } from '../../config/destinations/rabbitmq.js'
-import { type OutboundMessage } from '../contract.js'
+import type { Options } from 'amqplib'
+import type { RabbitmqSettings } from '../../config/destinations/rabbitmq.js'
+import type { OutboundMessage } from '../contract.js'
 
 /** Most bytes of a routing key: an AMQP short string (AMQP 0-9-1, 4.2.5.3). */
 export const maxRoutingKeyBytes = 255

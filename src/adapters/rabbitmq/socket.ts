@@ -1,4 +1,4 @@
-import { type ChannelModel } from 'amqplib'
+import type { ChannelModel } from 'amqplib'
 
 /**
  * Ends a connection: politely for up to `withinMs`, then by destroying its socket. amqplib's own `close` waits for the

@@ -1,5 +1,5 @@
-import { type Channel, type Options } from 'amqplib'
-import { type RabbitmqSettings } from '../../config/destinations/rabbitmq.js'
+import type { Channel, Options } from 'amqplib'
+import type { RabbitmqSettings } from '../../config/destinations/rabbitmq.js'
 
 type Topology = NonNullable<RabbitmqSettings['declare']>
 type Queue = Topology['queues'][number]

@@ -1,14 +1,14 @@
-import { type Pool } from 'undici'
+import type { Pool } from 'undici'
 import { WaybillError } from '../../core/errors.js'
-import {
-  type Adapter,
-  type Capabilities,
-  type DeliverContext,
-  type Outcome,
-  type OutboundMessage,
+import type {
+  Adapter,
+  Capabilities,
+  DeliverContext,
+  Outcome,
+  OutboundMessage,
 } from '../contract.js'
 import { type Endpoint, Exchange, type ExchangeOwner } from './exchange.js'
-import { type TokenBucket } from './token-bucket.js'
+import type { TokenBucket } from './token-bucket.js'
 
 export interface WebhookParts {
   readonly destination: string

@@ -1,5 +1,5 @@
-import { type WebhookSettings } from '../../config/destinations/webhook.js'
-import { type Outcome } from '../contract.js'
+import type { WebhookSettings } from '../../config/destinations/webhook.js'
+import type { Outcome } from '../contract.js'
 
 /** Where requests get their `authorization` header from. */
 export interface Authorization {

@@ -1,9 +1,9 @@
-import { type Dispatcher } from 'undici'
-import { type Outcome, type OutboundMessage } from '../contract.js'
+import type { Dispatcher } from 'undici'
+import type { Outcome, OutboundMessage } from '../contract.js'
 import { AnswerBody, isReadable } from './answer-body.js'
 import { type Authorization, AuthorizationError } from './authorization.js'
 import { isConnectionLost, outcomeOfError, outcomeOfStatus, outcomeOfTimeout } from './outcome.js'
-import { type HeaderBuilder } from './request-headers.js'
+import type { HeaderBuilder } from './request-headers.js'
 import { retryAfterMs } from './retry-after.js'
 
 /** What every exchange of a destination shares. */

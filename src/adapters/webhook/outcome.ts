@@ -1,6 +1,6 @@
 import { errors } from 'undici'
 import { codeOf, messageOf } from '../../core/errors.js'
-import { type Outcome } from '../contract.js'
+import type { Outcome } from '../contract.js'
 
 type Failed = Exclude<Outcome, { kind: 'delivered' }>
 

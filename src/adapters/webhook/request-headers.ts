@@ -1,6 +1,6 @@
 import { isSystemHeader, type WebhookSettings } from '../../config/destinations/webhook.js'
 import { version } from '../../core/version.js'
-import { type OutboundMessage } from '../contract.js'
+import type { OutboundMessage } from '../contract.js'
 import { encodeKey, encodeName, isPlainName, isPlainValue } from './header-text.js'
 import { createSigner } from './signature.js'
 

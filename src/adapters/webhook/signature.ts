@@ -1,5 +1,5 @@
 import { createHmac, createPrivateKey, createSecretKey, sign, type KeyObject } from 'node:crypto'
-import { type Secret } from '../../config/destinations/secret.js'
+import type { Secret } from '../../config/destinations/secret.js'
 
 /** Gives the `webhook-signature` header: one signature for each secret, separated by spaces, in the secrets' order. */
 export type Signer = (id: string, timestamp: number, body: Buffer) => string

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { type DeliverySettings } from '../../core/delivery-settings.js'
+import type { DeliverySettings } from '../../core/delivery-settings.js'
 import { duration, type DurationInput, flag, oneOf, wholeNumber } from '../fields.js'
 
 /** A wait that doubles from `base` up to `cap`, drawn with full jitter. */

@@ -1,4 +1,4 @@
-import { type z } from 'zod'
+import type { z } from 'zod'
 import { jobsSettings } from './jobs.js'
 import { kafkaSettings } from './kafka.js'
 import { rabbitmqSettings } from './rabbitmq.js'

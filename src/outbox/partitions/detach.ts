@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type pg from 'pg'
 import { systemClock, type Clock } from '../../core/clock.js'
 import { codeOf } from '../../core/errors.js'
-import { type RangeTable } from './range-table.js'
+import type { RangeTable } from './range-table.js'
 
 export interface DetachOptions {
   /** How long it may wait for transactions that have used the table. Milliseconds, default 10,000. */

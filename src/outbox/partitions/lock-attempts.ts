@@ -3,7 +3,7 @@ import { backoffDelay } from '../../core/backoff.js'
 import { systemClock, type Clock } from '../../core/clock.js'
 import { codeOf } from '../../core/errors.js'
 import { loadSql } from '../../db/sql.js'
-import { type RangeTable } from './range-table.js'
+import type { RangeTable } from './range-table.js'
 
 export interface LockOptions {
   /** For how long anyone may have to queue behind a change that waits for its lock. Milliseconds, default 200. */

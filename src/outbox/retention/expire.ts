@@ -1,7 +1,7 @@
 import type pg from 'pg'
 import { loadSql } from '../../db/sql.js'
-import { type PartitionInfo } from '../partitions/range-table.js'
-import { type LaneFloor } from './lane-floors.js'
+import type { PartitionInfo } from '../partitions/range-table.js'
+import type { LaneFloor } from './lane-floors.js'
 
 export interface Expired {
   readonly laneId: number

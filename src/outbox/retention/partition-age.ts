@@ -1,6 +1,6 @@
 import type pg from 'pg'
 import { loadSql } from '../../db/sql.js'
-import { type PartitionInfo } from '../partitions/range-table.js'
+import type { PartitionInfo } from '../partitions/range-table.js'
 
 const pastSql = loadSql(import.meta.url, './partition_past.sql')
 

@@ -1,5 +1,5 @@
 import type pg from 'pg'
-import { type Clock } from '../../core/clock.js'
+import type { Clock } from '../../core/clock.js'
 import { detachConcurrently } from '../partitions/detach.js'
 import { attemptUnderLock, type LockOptions } from '../partitions/lock-attempts.js'
 import { listRanges, type RangeTable } from '../partitions/range-table.js'

@@ -1,7 +1,7 @@
 import type pg from 'pg'
 import { loadSql } from '../../db/sql.js'
 import { inBatches, inBoundedTransaction, type Bounds } from './bounded.js'
-import { type Marks } from './marks.js'
+import type { Marks } from './marks.js'
 
 const dedupeSql = loadSql(import.meta.url, './dedupe_sweep.sql')
 const positionsSql = loadSql(import.meta.url, './positions_sweep.sql')

@@ -3,7 +3,7 @@ import { loadSql } from '../../db/sql.js'
 import { measureTip, minWidth } from '../partitions/width.js'
 import { inBatches, type Bounds } from './bounded.js'
 import { laneFloors } from './lane-floors.js'
-import { type Marks } from './marks.js'
+import type { Marks } from './marks.js'
 
 const trimSql = loadSql(import.meta.url, './log_trim.sql')
 
