@@ -18,11 +18,22 @@ export class LaneParked {
   readonly #o: LaneParkedOptions
   readonly #set: ParkedSet
   readonly #byId = new Map<string, ParkedEntry>()
+  /** Parked before this lane was opened. Where the cursor was held back then, their pages are read once more. */
+  readonly #before: Set<string>
 
   constructor(options: LaneParkedOptions, rows: readonly StoredDelivery[]) {
     this.#o = options
     this.#set = new ParkedSet(options.settings)
+    this.#before = new Set(rows.map(idOf))
     for (const row of rows) this.#adopt(row)
+  }
+
+  /**
+   * Whether a message that was read is one that an earlier holder parked: it is in good hands, or delivered since. Sent
+   * on the fast path too it would be parked twice, which the database refuses, at each restart anew.
+   */
+  takes(message: { readonly seq: number; readonly id: string }): boolean {
+    return this.#before.delete(idOf(message))
   }
 
   get size(): number {

@@ -184,6 +184,10 @@ export class Lane {
       .next(this.#abort.signal)
       .then((page) => {
         for (const message of page.messages) {
+          if (this.#parked.takes(message)) {
+            this.#window.add(message, page.delta, 'settled')
+            continue
+          }
           this.#bytes += message.payload.length
           this.#ready.add(this.#window.add(message, page.delta, 'ready'))
         }
