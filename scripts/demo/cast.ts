@@ -1,4 +1,4 @@
-import pg from 'pg'
+import type pg from 'pg'
 import { type Consumer, consumeKafka, consumeRabbit } from './consumers.js'
 import { type DemoOptions } from './options.js'
 import { Receiver } from './receiver.js'
@@ -11,10 +11,10 @@ export interface Destination {
   readonly name: string
   readonly kind: string
   /** Whether the routes send this topic there; said here anew, so that a wrong route would be noticed. */
-  wants(topic: string): boolean
+  readonly wants: (topic: string) => boolean
   /** False where jobs run side by side. */
   readonly ordered: boolean
-  arrivals(): readonly Arrival[] | Promise<readonly Arrival[]>
+  readonly arrivals: () => readonly Arrival[] | Promise<readonly Arrival[]>
 }
 
 export interface Cast {

@@ -26,11 +26,8 @@ export class Troubles {
   async outage(receiver: Receiver, ms: number, signal: AbortSignal): Promise<void> {
     await receiver.stop()
     this.#tell(`the ${receiver.name} is down: nobody listens`)
-    try {
-      await sleep(ms, undefined, { signal })
-    } finally {
-      await receiver.start()
-    }
+    await sleep(ms, undefined, { signal })
+    await receiver.start()
     this.#tell(`the ${receiver.name} is back after ${seconds(ms)}`)
     this.#done.push(`the ${receiver.name} was down for ${seconds(ms)}`)
   }
