@@ -1,3 +1,14 @@
 /** Looking at what is there, for the command line and the health server. */
 export { listLanes, type LaneCondition, type LaneReport } from '../outbox/inspect/lane-list.js'
 export { destinationNames, type DestinationReport, listDestinations } from '../outbox/inspect/destination-list.js'
+export {
+  countParked,
+  type DeliveryCount,
+  type DeliveryFilter,
+  listParked,
+  listPending,
+  type ParkedDelivery,
+  parkedStates,
+  type PendingMessage,
+} from '../outbox/inspect/delivery-list.js'
+export { showMessage, type ShownMessage } from './show-message.js'

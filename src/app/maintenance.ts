@@ -1,0 +1,2 @@
+/** One pass of maintenance, for the command line. */
+export { type MaintenanceReport, runMaintenance } from '../outbox/retention/index.js'

@@ -1,0 +1,17 @@
+-- message_lanes($1 seq bigint, $2 xid xid8, $3 topic text): every open lane, and where it stands towards a message.
+--   passed      its cursor is behind the message: what a snapshot of its position sees
+--   before      the message lies before where the lane began; null: that is no longer stored
+--   wanted      its routes, as they are now, want the topic
+select l.id as "laneId", l.destination, l.shard, l.shards, l.created_at as "createdAt", d.configured,
+       coalesce($3::text ~ d.topic_regex, false) as wanted,
+       coalesce(pg_visible_in_snapshot($2::xid8, t.from_snapshot)
+                or ($1::bigint <= p.after and pg_visible_in_snapshot($2::xid8, t.to_snapshot)), false) as passed,
+       pg_visible_in_snapshot($2::xid8, s.from_snapshot)
+         or ($1::bigint <= s.from_floor and $2::xid8 <> all (s.running)) as before
+  from waybill.lanes l
+  join waybill.destinations d on d.name = l.destination
+  left join lateral (select p.delta, p.after from waybill.positions p where p.lane_id = l.id order by p.n desc limit 1) p on true
+  left join waybill.deltas t on t.lane_id = l.id and t.n = p.delta
+  left join waybill.deltas s on s.lane_id = l.id and s.n = 0
+ where l.state <> 'closed'
+ order by l.destination, l.shards, l.shard
