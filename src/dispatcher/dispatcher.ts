@@ -20,7 +20,8 @@ import {
   signOff,
 } from '../outbox/dispatcher-store.js'
 import { type LaneFence, loadParked, loadPosition } from '../outbox/lane-store.js'
-import { PostgresLogReader } from '../outbox/log-reader.js'
+import { type LogReader, PostgresLogReader } from '../outbox/log-reader.js'
+import { SharedPages } from '../outbox/shared-pages.js'
 import type { MaintenanceSettings } from '../outbox/retention/index.js'
 import { recoverSequence } from '../outbox/sequence-recovery.js'
 import type { DispatcherHooks, DispatcherLogger, LaneName } from './hooks.js'
@@ -82,7 +83,7 @@ export class Dispatcher {
   readonly #o: DispatcherOptions
   readonly #me: DispatcherIdentity
   readonly #destinations: Map<string, ServedDestination>
-  readonly #reader: PostgresLogReader
+  readonly #reader: LogReader
   readonly #ticker: Ticker
   readonly #lease: Lease
   readonly #watch: LivenessWatch
@@ -115,7 +116,7 @@ export class Dispatcher {
       leaseMs: options.leaseMs,
     }
     this.#destinations = new Map(options.destinations.map((d) => [d.name, d]))
-    this.#reader = new PostgresLogReader(pool)
+    this.#reader = new SharedPages(new PostgresLogReader(pool), () => this.#held.size > 1)
     this.#ticker = new Ticker(pool, clock, options.ticker ?? defaultTickerSettings, () => this.#stager.look())
     this.#stager = new Stager({
       pool,
