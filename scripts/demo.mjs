@@ -3,7 +3,7 @@
  * where that is missing or old, then runs scripts/demo/main.ts with the same arguments.
  */
 import { spawn } from 'node:child_process'
-import { existsSync, readdirSync, statSync } from 'node:fs'
+import { existsSync, lstatSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 
 const root = join(import.meta.dirname, '..')
@@ -33,7 +33,8 @@ async function main() {
   if (major < 20 || (major === 20 && minor < 19)) {
     throw new Error(`Node.js 20.19 or later is needed; this is ${process.versions.node}`)
   }
-  if (older('node_modules/.package-lock.json', ['package-lock.json'])) {
+  // `npm ci` empties the directory first: never through a link into somebody else's.
+  if (!isLink('node_modules') && older('node_modules/.package-lock.json', ['package-lock.json'])) {
     await step('installing dependencies', npm, ['ci', '--no-audit', '--no-fund'])
   }
   if (older('dist/index.js', ['src', 'package.json', 'tsconfig.build.json'])) {
@@ -49,6 +50,10 @@ async function main() {
   }
   const main = ['--import', 'tsx', join(root, 'scripts/demo/main.ts'), ...process.argv.slice(2)]
   return run(process.execPath, main, 'inherit')
+}
+
+function isLink(file) {
+  return lstatSync(join(root, file), { throwIfNoEntry: false })?.isSymbolicLink() === true
 }
 
 /** Whether `file` is missing, or older than something in `sources`. */

@@ -13,7 +13,7 @@ export interface BoardRow {
   /** Messages before the lane's cursor, at most so many, and the age of the first. */
   readonly behind: number
   readonly behindSeconds: number
-  /** Why the lane stands still. */
+  /** Why the lane stands still, as a code. */
   readonly pause: string
 }
 
@@ -55,7 +55,7 @@ export async function readBoard(
         dead: Number(lane?.dead ?? 0),
         behind: Number(lane?.behind ?? 0),
         behindSeconds: lane?.behind_seconds ?? 0,
-        pause: lane?.pause ?? '',
+        pause: lane?.pause?.split(':', 1)[0] ?? '',
       }
     }),
   )
