@@ -1,6 +1,6 @@
 import type pg from 'pg'
-import { type Destination } from './cast.js'
-import { type Traffic } from './traffic.js'
+import type { Destination } from './cast.js'
+import type { Traffic } from './traffic.js'
 
 /** One line of the live view. */
 export interface BoardRow {

@@ -1,9 +1,9 @@
 import type pg from 'pg'
 import { type Consumer, consumeKafka, consumeRabbit } from './consumers.js'
-import { type DemoOptions } from './options.js'
+import type { DemoOptions } from './options.js'
 import { Receiver } from './receiver.js'
-import { type Stage } from './stage.js'
-import { type Arrival } from './verdict.js'
+import type { Stage } from './stage.js'
+import type { Arrival } from './verdict.js'
 import { pickPort } from '../services/ports.js'
 
 /** A destination of the example's configuration, and the other side of it. */

@@ -1,7 +1,7 @@
 import { connect } from 'amqplib'
 import kafkajs from 'kafkajs'
 import { arrivalOf } from './receiver.js'
-import { type Arrival } from './verdict.js'
+import type { Arrival } from './verdict.js'
 
 /** Something behind a broker that reads what Waybill sent there. */
 export interface Consumer {

@@ -1,13 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type pg from 'pg'
 import { countUndelivered, readBoard } from './board.js'
-import { type Cast } from './cast.js'
-import { type Child } from './child.js'
-import { type DemoOptions } from './options.js'
+import type { Cast } from './cast.js'
+import type { Child } from './child.js'
+import type { DemoOptions } from './options.js'
 import { count } from './text.js'
-import { type Traffic } from './traffic.js'
-import { type Troubles } from './troubles.js'
-import { type View } from './view.js'
+import type { Traffic } from './traffic.js'
+import type { Troubles } from './troubles.js'
+import type { View } from './view.js'
 
 export interface Play {
   readonly options: DemoOptions

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Webhook } from 'standardwebhooks'
-import { type Arrival } from './verdict.js'
+import type { Arrival } from './verdict.js'
 
 /** How often a receiver misbehaves, as shares of its requests. */
 export interface Manners {

@@ -1,4 +1,4 @@
-import { type Destination } from './cast.js'
+import type { Destination } from './cast.js'
 import { count, type Paint, plural, seconds, table } from './text.js'
 import { type Committed, isKept, judge, type Verdict } from './verdict.js'
 

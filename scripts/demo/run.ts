@@ -6,14 +6,14 @@ import { pickPort } from '../services/ports.js'
 import { run } from '../services/processes.js'
 import { assemble } from './cast.js'
 import { Child } from './child.js'
-import { type DemoOptions } from './options.js'
+import type { DemoOptions } from './options.js'
 import { allKept, ask, report } from './report.js'
 import { complain, play } from './play.js'
 import { openStage } from './stage.js'
 import { type Paint, seconds } from './text.js'
 import { Traffic } from './traffic.js'
 import { Troubles } from './troubles.js'
-import { type View } from './view.js'
+import type { View } from './view.js'
 
 const root = join(import.meta.dirname, '../..')
 const example = join(root, 'examples/orders')

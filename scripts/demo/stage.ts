@@ -4,9 +4,9 @@ import { join } from 'node:path'
 import pg from 'pg'
 import { down } from '../services/down.js'
 import { processStarted } from '../services/processes.js'
-import { type ServiceName } from '../services/types.js'
+import type { ServiceName } from '../services/types.js'
 import { up } from '../services/up.js'
-import { type DemoOptions } from './options.js'
+import type { DemoOptions } from './options.js'
 
 /** The servers of one run, in a directory and on ports of their own: nothing that runs already is touched. */
 export interface Stage {

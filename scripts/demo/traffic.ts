@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { randomOf } from './receiver.js'
-import { type Committed } from './verdict.js'
+import type { Committed } from './verdict.js'
 
 export interface TrafficOptions {
   readonly url: string

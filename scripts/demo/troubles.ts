@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Child } from './child.js'
-import { type Receiver } from './receiver.js'
+import type { Child } from './child.js'
+import type { Receiver } from './receiver.js'
 import { count, plural, seconds } from './text.js'
 
 /** What is done to the system on purpose, and what came of it for the report. */

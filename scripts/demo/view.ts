@@ -1,4 +1,4 @@
-import { type BoardRow } from './board.js'
+import type { BoardRow } from './board.js'
 import { bar, count, type Paint, seconds, table } from './text.js'
 
 export interface Progress {
