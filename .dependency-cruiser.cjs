@@ -9,7 +9,20 @@ const zones = {
   jobs: ['core', 'config', 'db', 'telemetry'],
   inbox: ['core', 'config', 'db', 'telemetry'],
   reconcile: ['core', 'config', 'db', 'outbox', 'telemetry'],
-  app: ['core', 'config', 'telemetry', 'db', 'outbox', 'queue-facade', 'adapters', 'dispatcher', 'jobs', 'inbox', 'reconcile', 'admin'],
+  app: [
+    'core',
+    'config',
+    'telemetry',
+    'db',
+    'outbox',
+    'queue-facade',
+    'adapters',
+    'dispatcher',
+    'jobs',
+    'inbox',
+    'reconcile',
+    'admin',
+  ],
   cli: ['app', 'config', 'core'],
 }
 const forbidden = Object.entries(zones).map(([zone, allowed]) => ({
@@ -26,12 +39,20 @@ module.exports = {
     ...forbidden,
     {
       name: 'adapters-imports',
-      comment: 'an adapter knows core, config, telemetry and the contract; the job queue also jobs; never another adapter',
+      comment:
+        'an adapter knows core, config, telemetry and the contract; the job queue also jobs; never another adapter',
       severity: 'error',
       from: { path: '^src/adapters/([^/]+)/' },
       to: {
         path: '^src/[^/]+/',
-        pathNot: ['^src/core/', '^src/config/', '^src/telemetry/', '^src/adapters/$1/', '^src/adapters/[^/]+\\.ts$', '^src/jobs/'],
+        pathNot: [
+          '^src/core/',
+          '^src/config/',
+          '^src/telemetry/',
+          '^src/adapters/$1/',
+          '^src/adapters/[^/]+\\.ts$',
+          '^src/jobs/',
+        ],
       },
     },
     {
@@ -47,12 +68,34 @@ module.exports = {
       from: { path: '^src/dispatcher/' },
       to: {
         path: '^src/[^/]+/',
-        pathNot: ['^src/dispatcher/', '^src/core/', '^src/outbox/', '^src/telemetry/', '^src/db/', '^src/adapters/(contract|registry)\\.ts$'],
+        pathNot: [
+          '^src/dispatcher/',
+          '^src/core/',
+          '^src/outbox/',
+          '^src/telemetry/',
+          '^src/db/',
+          '^src/adapters/(contract|registry)\\.ts$',
+        ],
       },
     },
-    { name: 'src-never-test', severity: 'error', from: { path: '^src/' }, to: { path: '^(test|scripts|bench|examples)/' } },
-    { name: 'no-circular', severity: 'error', from: { path: '^src/' }, to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } } },
-    { name: 'not-to-dev-dep', severity: 'error', from: { path: '^src/' }, to: { dependencyTypes: ['npm-dev'], pathNot: 'node_modules/(amqplib|kafkajs|@types)' } },
+    {
+      name: 'src-never-test',
+      severity: 'error',
+      from: { path: '^src/' },
+      to: { path: '^(test|scripts|bench|examples)/' },
+    },
+    {
+      name: 'no-circular',
+      severity: 'error',
+      from: { path: '^src/' },
+      to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } },
+    },
+    {
+      name: 'not-to-dev-dep',
+      severity: 'error',
+      from: { path: '^src/' },
+      to: { dependencyTypes: ['npm-dev'], pathNot: 'node_modules/(amqplib|kafkajs|@types)' },
+    },
   ],
   options: {
     doNotFollow: { path: 'node_modules' },

@@ -2,7 +2,7 @@ import js from '@eslint/js'
 import tseslint from 'typescript-eslint'
 
 export default tseslint.config(
-  { ignores: ['dist/**', 'node_modules/**', '**/generated*/**', 'bench/node_modules/**'] },
+  { ignores: ['dist/**', 'node_modules/**', '**/generated*/**', 'bench/**'] },
   js.configs.recommended,
   {
     files: ['**/*.ts'],
@@ -28,7 +28,7 @@ export default tseslint.config(
     rules: { 'no-restricted-syntax': 'off' },
   },
   {
-    files: ['scripts/**', 'examples/**', 'bench/**', 'src/cli/**', 'test/**'],
+    files: ['scripts/**', 'examples/**', 'src/cli/**', 'test/**'],
     rules: { 'no-console': 'off' },
   },
   {

@@ -80,7 +80,10 @@ export interface Adapter {
 
 /** Enough of a database transaction for a transactional adapter. */
 export interface SqlExecutor {
-  query(text: string, values?: readonly unknown[]): Promise<{ rows: readonly Record<string, unknown>[]; rowCount: number | null }>
+  query(
+    text: string,
+    values?: readonly unknown[],
+  ): Promise<{ rows: readonly Record<string, unknown>[]; rowCount: number | null }>
 }
 
 export interface TransactionalAdapter extends Adapter {

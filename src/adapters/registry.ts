@@ -14,7 +14,10 @@ export class AdapterRegistry {
     const factory = this.#factories.get(kind)
     if (!factory) {
       const known = [...this.#factories.keys()].sort().join(', ')
-      throw new WaybillError('WAYBILL_UNKNOWN_ADAPTER', `no adapter of kind ${JSON.stringify(kind)}; known kinds: ${known}`)
+      throw new WaybillError(
+        'WAYBILL_UNKNOWN_ADAPTER',
+        `no adapter of kind ${JSON.stringify(kind)}; known kinds: ${known}`,
+      )
     }
     return factory
   }

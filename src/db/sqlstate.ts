@@ -23,7 +23,13 @@ export function isConnectionError(error: unknown): boolean {
   const code = codeOf(error)
   if (code !== undefined) return connectionCodes.has(code) || code.startsWith('08')
   // pg itself throws plain errors without a code when a socket ends under a query or a connect times out
-  return error instanceof Error && error.name === 'Error' && !('severity' in error) && 'message' in error && isDriverLoss(error)
+  return (
+    error instanceof Error &&
+    error.name === 'Error' &&
+    !('severity' in error) &&
+    'message' in error &&
+    isDriverLoss(error)
+  )
 }
 
 const driverLosses = new Set([

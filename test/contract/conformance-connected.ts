@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { type Adapter } from '../../src/adapters/contract.js'
+import type { Adapter } from '../../src/adapters/contract.js'
 import { waitFor } from '../support/wait-for.js'
 import { deliver, message, type TestDestination } from './destination.js'
 

@@ -1,4 +1,4 @@
-import { type Adapter, type OutboundMessage, type Outcome, type SqlExecutor } from '../../src/adapters/contract.js'
+import type { Adapter, OutboundMessage, Outcome, SqlExecutor } from '../../src/adapters/contract.js'
 
 /** A message as the destination holds it. */
 export interface Received {

@@ -1,13 +1,13 @@
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 import { Transform } from 'node:stream'
-import { type Adapter } from '../../src/adapters/contract.js'
+import type { Adapter } from '../../src/adapters/contract.js'
 import { kafkaAdapter } from '../../src/adapters/kafka/index.js'
 import { type KafkaOptions, kafkaSettings } from '../../src/config/destinations/kafka.js'
 import { onFileEnd } from '../support/cleanup.js'
 import { type HalfOpenProxy, startHalfOpenProxy } from '../support/half-open-proxy.js'
 import { kcatConsume } from '../support/kcat.js'
 import { createTestTopic, kafkaBrokers } from '../support/kafka.js'
-import { type TestDestination } from './destination.js'
+import type { TestDestination } from './destination.js'
 import { silentLogger } from './rabbitmq-fixture.js'
 
 export function kafkaTestAdapter(options: KafkaOptions): Adapter {

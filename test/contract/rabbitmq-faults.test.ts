@@ -1,6 +1,6 @@
 import { createServer, type AddressInfo } from 'node:net'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { type Adapter } from '../../src/adapters/contract.js'
+import type { Adapter } from '../../src/adapters/contract.js'
 import { onFileEnd } from '../support/cleanup.js'
 import { amqpManagementUrl, amqpUrl, createTestQueue } from '../support/rabbitmq.js'
 import { uniqueName } from '../support/services.js'

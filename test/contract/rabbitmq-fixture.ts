@@ -1,10 +1,10 @@
-import { type GetMessage } from 'amqplib'
-import { type Adapter } from '../../src/adapters/contract.js'
+import type { GetMessage } from 'amqplib'
+import type { Adapter } from '../../src/adapters/contract.js'
 import { rabbitmqAdapter } from '../../src/adapters/rabbitmq/index.js'
 import { type RabbitmqOptions, rabbitmqSettings } from '../../src/config/destinations/rabbitmq.js'
 import { type HalfOpenProxy, startHalfOpenProxy } from '../support/half-open-proxy.js'
 import { amqpUrl, createTestExchange, createTestQueue, openChannel } from '../support/rabbitmq.js'
-import { type Received, type TestDestination } from './destination.js'
+import type { Received, TestDestination } from './destination.js'
 
 export const silentLogger = {
   debug: () => undefined,

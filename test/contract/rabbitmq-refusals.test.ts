@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest'
-import { type Adapter } from '../../src/adapters/contract.js'
+import type { Adapter } from '../../src/adapters/contract.js'
 import {
   amqpUrl,
   consumeQueue,

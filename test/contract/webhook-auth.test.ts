@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, describe, expect, test } from 'vitest'
-import { type WebhookOptions } from '../../src/config/destinations/webhook.js'
+import type { WebhookOptions } from '../../src/config/destinations/webhook.js'
 import { type HttpReceiver, type Reply, startHttpReceiver } from '../support/http-receiver.js'
 import { brief, closeAdapters, createWebhook, deliverOne, failureText } from './webhook-fixture.js'
 

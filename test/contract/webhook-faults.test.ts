@@ -1,7 +1,7 @@
 import { createServer, type Socket } from 'node:net'
 import { once } from 'node:events'
 import { afterEach, describe, expect, onTestFinished, test } from 'vitest'
-import { type Outcome } from '../../src/adapters/contract.js'
+import type { Outcome } from '../../src/adapters/contract.js'
 import { startHalfOpenProxy } from '../support/half-open-proxy.js'
 import { startHttpReceiver } from '../support/http-receiver.js'
 import { eventually, waitFor } from '../support/wait-for.js'

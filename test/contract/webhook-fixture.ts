@@ -1,4 +1,4 @@
-import { type Adapter, type Outcome, type OutboundMessage } from '../../src/adapters/contract.js'
+import type { Adapter, Outcome, OutboundMessage } from '../../src/adapters/contract.js'
 import { webhookAdapter } from '../../src/adapters/webhook/index.js'
 import { type WebhookOptions, webhookSettings } from '../../src/config/destinations/webhook.js'
 import { v7 as uuid } from 'uuid'

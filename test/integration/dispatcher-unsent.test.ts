@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type pg from 'pg'
 import { expect, it } from 'vitest'
-import { type Outcome } from '../../src/adapters/contract.js'
+import type { Outcome } from '../../src/adapters/contract.js'
 import { useDatabase } from '../support/database.js'
 import { publish, ScriptedAdapter, startDispatcher } from '../support/dispatching.js'
 import { waitFor } from '../support/wait-for.js'

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest'
-import { type Dispatcher } from '../../src/dispatcher/dispatcher.js'
-import { type Outcome } from '../../src/adapters/contract.js'
+import type { Dispatcher } from '../../src/dispatcher/dispatcher.js'
+import type { Outcome } from '../../src/adapters/contract.js'
 import { useDatabase } from '../support/database.js'
 import { ScriptedAdapter, type TestDispatcherOptions, publish, startDispatcher } from '../support/dispatching.js'
 import { waitFor } from '../support/wait-for.js'
@@ -67,7 +67,8 @@ describe.each(['pg18', 'pg15'] as const)('dispatcher on %s', (server) => {
     adapter.answer = (m) => (m.id === bad && broken ? retry : { kind: 'delivered' })
     await start({ destinations: { crm: { adapter } } })
     const states = async (): Promise<unknown[]> =>
-      (await pool.query('select message_id as id, state, attempt from waybill.deliveries order by seq')).rows
+      (await pool.query<{ id: string }>('select message_id as id, state, attempt from waybill.deliveries order by seq'))
+        .rows
     await waitFor(async () => ((await states())[0] as { state?: string } | undefined)?.state === 'dead')
     expect(await states()).toEqual([
       { id: bad, state: 'dead', attempt: 3 },

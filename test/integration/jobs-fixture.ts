@@ -6,7 +6,7 @@ import {
   type Worker,
   type WorkerOptions,
 } from '../../src/jobs/index.js'
-import { type TestDatabase } from '../support/database.js'
+import type { TestDatabase } from '../support/database.js'
 import { waitFor } from '../support/wait-for.js'
 
 export interface JobRow {

@@ -1,5 +1,5 @@
 import pg from 'pg'
-import { type TestDatabase } from '../support/database.js'
+import type { TestDatabase } from '../support/database.js'
 
 export interface LoggedRow {
   readonly id: string

@@ -1,15 +1,15 @@
 import type pg from 'pg'
-import {
-  type Adapter,
-  type Capabilities,
-  type DeliverContext,
-  type Outcome,
-  type OutboundMessage,
+import type {
+  Adapter,
+  Capabilities,
+  DeliverContext,
+  Outcome,
+  OutboundMessage,
 } from '../../src/adapters/contract.js'
 import { systemClock, type Clock } from '../../src/core/clock.js'
-import { type DeliverySettings } from '../../src/core/delivery-settings.js'
+import type { DeliverySettings } from '../../src/core/delivery-settings.js'
 import { Dispatcher, type ServedDestination } from '../../src/dispatcher/dispatcher.js'
-import { type DispatcherHooks } from '../../src/dispatcher/hooks.js'
+import type { DispatcherHooks } from '../../src/dispatcher/hooks.js'
 import { deploy } from '../../src/outbox/configuration-store.js'
 import { createLogger, silentLogger } from '../../src/telemetry/logger.js'
 

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { inject } from 'vitest'
 import { services } from '../../scripts/services/registry.js'
-import { type ServiceName } from '../../scripts/services/types.js'
+import type { ServiceName } from '../../scripts/services/types.js'
 import { managementVariable, type ServiceUrls } from '../../scripts/services/urls.js'
 
 /** The PostgreSQL servers that tests can ask for. */

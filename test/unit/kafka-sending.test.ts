@@ -4,7 +4,7 @@ import { KafkaAdapter } from '../../src/adapters/kafka/adapter.js'
 import { type Appended, type KafkaClient, KafkaFault, type KafkaRecord } from '../../src/adapters/kafka/client.js'
 import { planWaves } from '../../src/adapters/kafka/plan.js'
 import { kafkaSettings } from '../../src/config/destinations/kafka.js'
-import { type OutboundMessage } from '../../src/adapters/contract.js'
+import type { OutboundMessage } from '../../src/adapters/contract.js'
 import { deliver, message } from '../contract/destination.js'
 import { waitFor } from '../support/wait-for.js'
 

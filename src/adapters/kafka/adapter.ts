@@ -1,13 +1,6 @@
 import { WaybillError } from '../../core/errors.js'
 import type { KafkaSettings } from '../../config/destinations/kafka.js'
-import type {
-  Adapter,
-  AdapterContext,
-  Capabilities,
-  DeliverContext,
-  Outcome,
-  OutboundMessage,
-} from '../contract.js'
+import type { Adapter, AdapterContext, Capabilities, DeliverContext, Outcome, OutboundMessage } from '../contract.js'
 import { Call, sendGroup } from './call.js'
 import { type KafkaClient, type KafkaConnect, KafkaFault } from './client.js'
 import { type Group, planWaves, type Target } from './plan.js'

@@ -1,13 +1,6 @@
 import { WaybillError } from '../../core/errors.js'
 import type { RabbitmqSettings } from '../../config/destinations/rabbitmq.js'
-import type {
-  Adapter,
-  AdapterContext,
-  Capabilities,
-  DeliverContext,
-  OutboundMessage,
-  Outcome,
-} from '../contract.js'
+import type { Adapter, AdapterContext, Capabilities, DeliverContext, OutboundMessage, Outcome } from '../contract.js'
 import { open } from './connect.js'
 import { connectOutcome, dead, misconfigured, retry } from './failures.js'
 import { Flight } from './flight.js'

@@ -1,12 +1,6 @@
 import type { Pool } from 'undici'
 import { WaybillError } from '../../core/errors.js'
-import type {
-  Adapter,
-  Capabilities,
-  DeliverContext,
-  Outcome,
-  OutboundMessage,
-} from '../contract.js'
+import type { Adapter, Capabilities, DeliverContext, Outcome, OutboundMessage } from '../contract.js'
 import { type Endpoint, Exchange, type ExchangeOwner } from './exchange.js'
 import type { TokenBucket } from './token-bucket.js'
 
