@@ -14,6 +14,8 @@ export interface StreamedPage {
 /** Pages of which less than this part is wanted are read with the filter in SQL. */
 const selectiveBelow = 0.25
 const maxSpan = 200_000
+/** Rows of the first page; full pages double it. */
+const firstRows = 200
 
 /** The log, page by page, from a stored position on; at the tip it waits for news. One caller at a time. */
 export class PageStream {
@@ -22,6 +24,8 @@ export class PageStream {
   readonly #filter: PageFilter
   readonly #wants: (message: LogMessage) => boolean
   readonly #limit: number
+  /** Rows to ask for: what a page could hold lately. Few where payloads are large. */
+  #rows: number
   #delta: Delta
   #after: number
   #drained: boolean
@@ -35,7 +39,7 @@ export class PageStream {
     readonly start: { readonly delta: Delta; readonly after: number }
     readonly filter: PageFilter
     readonly wants: (message: LogMessage) => boolean
-    /** Messages of a page. */
+    /** Messages of a page, at most. */
     readonly limit: number
   }) {
     this.#reader = options.reader
@@ -43,7 +47,8 @@ export class PageStream {
     this.#filter = options.filter
     this.#wants = options.wants
     this.#limit = options.limit
-    this.#span = options.limit * 2
+    this.#rows = Math.min(firstRows, options.limit)
+    this.#span = this.#rows * 2
     this.#delta = options.start.delta
     this.#after = options.start.after
     this.#drained = this.#after >= this.#delta.to.ceiling
@@ -70,7 +75,7 @@ export class PageStream {
       this.#reader.page({
         delta,
         after: this.#after,
-        limit: this.#limit,
+        limit: this.#rows,
         span: this.#span,
         filter: this.#selective ? this.#filter : null,
       }),
@@ -83,10 +88,16 @@ export class PageStream {
     return { delta, after: page.after, messages }
   }
 
-  // A page should be full: look at more seqs where few are wanted or many are gaps, at fewer where most are.
+  // A page should be full: look at more seqs where few are wanted or many are gaps, at fewer where most are; and ask for
+  // as many rows as a page's bytes allow.
   #adapt(page: Page, wanted: number, looked: number): void {
-    if (page.messages.length < this.#limit / 2 && looked >= this.#span) this.#span = Math.min(this.#span * 2, maxSpan)
-    else if (page.messages.length >= this.#limit) this.#span = Math.max(this.#limit * 2, Math.ceil(this.#span / 2))
+    const { length } = page.messages
+    const full = length >= this.#rows
+    const cut = !full && !page.drained && looked > 0 && looked < this.#span
+    if (full) this.#rows = Math.min(this.#limit, this.#rows * 2)
+    else if (cut) this.#rows = Math.max(1, length)
+    if (full || cut) this.#span = Math.max(this.#rows * 2, Math.ceil(this.#span / 2))
+    else if (length < this.#rows / 2 && looked >= this.#span) this.#span = Math.min(this.#span * 2, maxSpan)
     if (!this.#selective && page.messages.length >= 100)
       this.#selective = wanted < page.messages.length * selectiveBelow
     else if (this.#selective && looked > 100) this.#selective = wanted < looked * selectiveBelow

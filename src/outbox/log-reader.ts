@@ -1,4 +1,5 @@
 import type pg from 'pg'
+import { WaybillError } from '../core/errors.js'
 import { rawTypes } from '../db/pool.js'
 import { loadSql } from '../db/sql.js'
 import { type Delta, endedStragglers } from './delta.js'
@@ -41,6 +42,16 @@ export interface LogReader {
 }
 
 /**
+ * Payload bytes of a page, as PostgreSQL stores them (long ones are compressed there, so in memory it may be more): the
+ * page ends with the message that reaches them.
+ */
+const pageBytes = 8 * 1024 * 1024
+/** Bytes that are never worth a second look. */
+const smallPayload = 8192
+
+type Row = (string | null)[]
+
+/**
  * Reads deltas page by page. Statements are unnamed on purpose: the planner then sees the bounds on seq and touches
  * only the partitions between them.
  */
@@ -60,18 +71,20 @@ export class PostgresLogReader implements LogReader {
       if (running.length > 0) {
         const xids = running.map((r) => r.xid)
         const floors = running.map((r) => r.floor)
-        const messages = await this.#read(stragglersSql, [after, from.floor, xids, floors, limit, topic, destination])
+        const values = [after, from.floor, xids, floors, limit, topic, destination]
+        const { messages, whole } = await this.#readWithin(stragglersSql, values, limit)
         const last = messages.at(-1)
-        const covered = messages.length < limit || last === undefined ? from.floor : last.seq
+        const covered = whole || last === undefined ? from.floor : last.seq
         return { messages, after: covered, drained: covered >= from.floor && from.floor >= to.ceiling }
       }
     }
     const low = Math.max(after, from.floor)
     if (low >= to.ceiling) return { messages: [], after: Math.max(after, to.ceiling), drained: true }
     const high = Math.min(to.ceiling, low + span)
-    const messages = await this.#read(pageSql, [low, high, from.snapshot, to.snapshot, limit, topic, destination])
+    const values = [low, high, from.snapshot, to.snapshot, limit, topic, destination]
+    const { messages, whole } = await this.#readWithin(pageSql, values, limit)
     const last = messages.at(-1)
-    const covered = messages.length < limit || last === undefined ? high : last.seq
+    const covered = whole || last === undefined ? high : last.seq
     return { messages, after: covered, drained: covered >= to.ceiling }
   }
 
@@ -80,8 +93,52 @@ export class PostgresLogReader implements LogReader {
     return this.#read(loadSqlText, [seqs, Math.min(...seqs), Math.max(...seqs)])
   }
 
-  async #read(text: string, values: unknown[]): Promise<LogMessage[]> {
-    const { rows } = await this.#pool.query<(string | null)[]>({ text, values, rowMode: 'array', types: rawTypes })
-    return rows.map((row) => new LogMessage(row))
+  /**
+   * A page of at most `limit` rows and about `pageBytes` bytes. Large payloads stay behind at first, for how many rows the
+   * page can hold is known only when their sizes are; `whole`: nothing was left out for its number or size.
+   */
+  async #readWithin(
+    text: string,
+    values: unknown[],
+    limit: number,
+  ): Promise<{ messages: LogMessage[]; whole: boolean }> {
+    const rows = await this.#rows(text, [...values, Math.max(smallPayload, Math.floor(pageBytes / limit))])
+    const end = endOfPage(rows)
+    const page = end < rows.length ? rows.slice(0, end) : rows
+    const left = page.filter((row) => row[4] === null)
+    if (left.length > 0) await this.#fetchPayloads(left)
+    return { messages: page.map((row) => new LogMessage(row)), whole: end === rows.length && rows.length < limit }
   }
+
+  async #fetchPayloads(rows: readonly Row[]): Promise<void> {
+    const messages = await this.load(rows.map((row) => Number(row[0])))
+    const payloads = new Map(messages.map(({ seq, id, payload }) => [`${seq}:${id}`, payload]))
+    for (const row of rows) {
+      const payload = payloads.get(`${row[0]}:${row[1]}`)
+      if (payload === undefined) {
+        throw new WaybillError('WAYBILL_NOT_FOUND', `message ${row[1]} was removed from the log while it was read`)
+      }
+      row[4] = payload
+    }
+  }
+
+  async #read(text: string, values: unknown[]): Promise<LogMessage[]> {
+    return (await this.#rows(text, values)).map((row) => new LogMessage(row))
+  }
+
+  async #rows(text: string, values: unknown[]): Promise<Row[]> {
+    const { rows } = await this.#pool.query<Row>({ text, values, rowMode: 'array', types: rawTypes })
+    return rows
+  }
+}
+
+/** How many rows make a page: up to the one that reaches `pageBytes`, and all that share its seq. */
+function endOfPage(rows: readonly Row[]): number {
+  let bytes = 0
+  for (let i = 0; i < rows.length; i++) {
+    const row = rows[i] as Row
+    bytes += row[4]?.length ?? Number(row[8])
+    if (bytes >= pageBytes && rows[i + 1]?.[0] !== row[0]) return i + 1
+  }
+  return rows.length
 }

@@ -6,8 +6,10 @@
 --   $5 int     rows; rows of the last seq all come (after a sequence was set back, two may share one)
 --   $6 text    regular expression of wanted topics, or null for all
 --   $7 text    the destination: messages that name it come whatever their topic
-select m.seq, m.id, m.topic, m.key, m.payload::text, m.headers::text, array_to_json(m.destinations)::text,
-       date_part('epoch', m.created_at)
+--   $8 int     bytes, as stored: a payload that is larger is left out, and its size comes in its place
+select m.seq, m.id, m.topic, m.key, case when pg_column_size(m.payload) <= $8::int then m.payload::text end,
+       m.headers::text, array_to_json(m.destinations)::text, date_part('epoch', m.created_at),
+       case when pg_column_size(m.payload) > $8::int then pg_column_size(m.payload) end
   from waybill.messages m
  where m.seq > $1::bigint and m.seq <= $2::bigint
    and not pg_visible_in_snapshot(m.xid, $3::pg_snapshot) and pg_visible_in_snapshot(m.xid, $4::pg_snapshot)
