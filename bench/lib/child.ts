@@ -6,6 +6,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url'
 import { type Measured } from './side.js'
 
 const tsx = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href
+const stripTypes = new URL('typescript.mjs', import.meta.url).href
 
 export interface ChildOptions {
   readonly node: string
@@ -26,9 +27,9 @@ export interface SideProcess {
 /** Starts a side in a process of its own; resolves when it is prepared. */
 export async function startSide({ node, side, input, profile }: ChildOptions): Promise<SideProcess> {
   const script = fileURLToPath(new URL(`../sides/${side}.ts`, import.meta.url))
-  const flags = profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profile}`]
-  const child = spawn(node, [...flags, '--no-warnings', '--import', tsx, script], {
-    env: { ...process.env, NODE_OPTIONS: undefined, BENCH_INPUT: JSON.stringify(input) },
+  const loader = node === process.execPath ? tsx : stripTypes
+  const child = spawn(node, ['--no-warnings', '--import', loader, script], {
+    env: { ...process.env, NODE_OPTIONS: undefined, BENCH_INPUT: JSON.stringify(input), BENCH_PROFILE: profile },
     stdio: ['pipe', 'pipe', 'pipe'],
   })
   let output = ''
@@ -62,7 +63,6 @@ export async function startSide({ node, side, input, profile }: ChildOptions): P
       child.stdin.write('go\n')
       const { measured } = await next()
       if (!measured) throw new Error(`the side ${side} said nothing`)
-      // a profile is written while the process ends
       await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, 20_000).unref())])
       child.kill('SIGKILL')
       return measured

@@ -1,3 +1,6 @@
+import { writeFileSync } from 'node:fs'
+import { Session } from 'node:inspector/promises'
+import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 
 /** What the process of a side says about a measured stretch. */
@@ -25,6 +28,7 @@ export async function serveSide<Input>(prepare: (input: Input) => Promise<Prepar
   const prepared = await prepare(input)
   say({ ready: true })
   await lines.next()
+  const profile = await startProfile(process.env['BENCH_PROFILE'])
   const cpu = process.cpuUsage()
   const start = performance.now()
   const { messages, more = {} } = await prepared.run()
@@ -37,12 +41,26 @@ export async function serveSide<Input>(prepare: (input: Input) => Promise<Prepar
     maxRssMiB: process.resourceUsage().maxRSS / 1024,
     more,
   }
+  await profile()
   say({ measured })
   await prepared.close?.()
   process.exit(0)
 }
 
-/** Waits for the next line from the bench: for sides that run until they are told to stop. */
-export function say(message: object): void {
+/** Profiles the measured stretch alone; the file opens in any browser's developer tools. */
+async function startProfile(directory: string | undefined): Promise<() => Promise<void>> {
+  if (directory === undefined || directory === '') return async () => undefined
+  const session = new Session()
+  session.connect()
+  await session.post('Profiler.enable')
+  await session.post('Profiler.setSamplingInterval', { interval: 200 })
+  await session.post('Profiler.start')
+  return async () => {
+    const { profile } = await session.post('Profiler.stop')
+    writeFileSync(join(directory, `waybill-${process.pid}.cpuprofile`), JSON.stringify(profile))
+  }
+}
+
+function say(message: object): void {
   process.stdout.write(`${JSON.stringify(message)}\n`)
 }
