@@ -76,7 +76,7 @@ export class ParkedSet {
   /** Call after `state` or `dueAt` changed. */
   touch(entry: ParkedEntry): void {
     if (entry.state === 'dead' && this.#rules.onDead === 'release') this.#unchain(entry)
-    this.#nextDue = Math.min(this.#nextDue, entry.dueAt)
+    this.#nextDue = Math.min(this.#nextDue, entry.dueAt, this.#firstOf(entry)?.dueAt ?? Infinity)
   }
 
   /** Up to `limit` entries that may be sent now, the longest due first. */
@@ -84,8 +84,11 @@ export class ParkedSet {
     if (now < this.#nextDue || limit <= 0) return []
     const ready: ParkedEntry[] = []
     let next = Infinity
+    // a released one that was revived goes before a later one of its key, but not beside it
+    const busy = new Set<string>()
+    for (const entry of this.#entries) if (entry.sending && this.#chained(entry)) busy.add(entry.key as string)
     for (const entry of this.#entries) {
-      if (!this.#eligible(entry)) continue
+      if (!this.#eligible(entry, busy)) continue
       if (entry.dueAt <= now && entry.dirty === 0) ready.push(entry)
       else next = Math.min(next, entry.dueAt)
     }
@@ -99,10 +102,15 @@ export class ParkedSet {
     return this.#nextDue
   }
 
-  #eligible(entry: ParkedEntry): boolean {
+  #eligible(entry: ParkedEntry, busy: ReadonlySet<string>): boolean {
     if (entry.sending || entry.state === 'dead') return false
     if (!this.#chained(entry)) return true
-    return this.#chains.get(entry.key as string)?.[0] === entry
+    return this.#firstOf(entry) === entry && !busy.has(entry.key as string)
+  }
+
+  /** The first of the entry's key that is parked. */
+  #firstOf({ key }: ParkedEntry): ParkedEntry | undefined {
+    return key === null ? undefined : this.#chains.get(key)?.[0]
   }
 
   #chained(entry: ParkedEntry): boolean {
@@ -119,7 +127,7 @@ export class ParkedSet {
     chain.splice(at, 1)
     const first = chain[0]
     if (!first) this.#chains.delete(entry.key)
-    else if (at === 0) this.#nextDue = Math.min(this.#nextDue, first.dueAt)
+    else this.#nextDue = Math.min(this.#nextDue, first.dueAt)
   }
 }
 
