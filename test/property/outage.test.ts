@@ -26,7 +26,7 @@ const step: fc.Arbitrary<Step> = fc.record({
 describe('an outage', () => {
   it('convicts only a suspect that failed after another message got through, and none failed since', () => {
     fc.assert(
-      fc.property(kinds, fc.array(step, { maxLength: 60 }), (kind, steps) => {
+      fc.property(kinds, fc.array(step, { maxLength: 60, size: 'max' }), (kind, steps) => {
         const outage = new Outage(kind, 0, undefined, { backoff })
         let othersGetThrough = false
         let now = 0
@@ -100,7 +100,7 @@ describe('an outage', () => {
   it('waits at least as long as it was asked to, and no longer than that or the cap of its backoff', () => {
     fc.assert(
       fc.property(
-        fc.array(step, { minLength: 1, maxLength: 80 }),
+        fc.array(step, { minLength: 1, maxLength: 80, size: 'max' }),
         fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }),
         (steps, drawn) => {
           let now = 1000

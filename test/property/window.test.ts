@@ -14,11 +14,11 @@ interface PageShape {
 
 const pages: fc.Arbitrary<PageShape[]> = fc.array(
   fc.record({
-    gaps: fc.array(fc.integer({ min: 0, max: 3 }), { maxLength: 12 }),
+    gaps: fc.array(fc.integer({ min: 0, max: 3 }), { maxLength: 12, size: 'max' }),
     tail: fc.integer({ min: 0, max: 3 }),
     last: fc.boolean(),
   }),
-  { minLength: 1, maxLength: 8 },
+  { minLength: 1, maxLength: 8, size: 'max' },
 )
 
 function messageAt(seq: number, n: number): LogMessage {

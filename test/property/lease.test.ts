@@ -1,0 +1,155 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import type { Clock } from '../../src/core/clock.js'
+import { Lease, LivenessWatch } from '../../src/dispatcher/lease.js'
+
+const hour = 3_600_000
+const leaseMs = 15_000
+
+/** Time as a test wants it: the monotonic clock runs, the wall clock runs and steps. */
+class TestClock implements Clock {
+  #monotonic = 1_000_000
+  #wall = 1_700_000_000_000
+
+  monotonic(): number {
+    return this.#monotonic
+  }
+
+  now(): number {
+    return this.#wall
+  }
+
+  sleep(): Promise<void> {
+    return Promise.resolve()
+  }
+
+  pass(ms: number): void {
+    this.#monotonic += ms
+    this.#wall += ms
+  }
+
+  /** Somebody sets the time, or NTP does. */
+  step(ms: number): void {
+    this.#wall += ms
+  }
+
+  /** The machine sleeps with its monotonic clock. */
+  suspend(ms: number): void {
+    this.#wall += ms
+  }
+}
+
+type Event = { readonly pass: number } | { readonly step: number } | { readonly renewIn: number }
+
+const event: fc.Arbitrary<Event> = fc.oneof(
+  fc.record({ pass: fc.integer({ min: 1, max: 20_000 }) }),
+  fc.record({ step: fc.constantFrom(-hour, -1000, 1000, hour) }),
+  fc.record({ renewIn: fc.integer({ min: 1, max: 20_000 }) }),
+)
+
+describe('a lease', () => {
+  it('is never valid for longer than three quarters of it by the monotonic clock, counted from before the renewal', () => {
+    fc.assert(
+      fc.property(fc.array(event, { maxLength: 40, size: 'max' }), (events) => {
+        const clock = new TestClock()
+        const lease = new Lease(clock, leaseMs)
+        expect(lease.valid()).toBe(false)
+        let sentAt = -Infinity
+        let steps = 0
+        for (const next of events) {
+          if ('pass' in next) clock.pass(next.pass)
+          else if ('step' in next) {
+            clock.step(next.step)
+            steps += next.step
+          } else {
+            const asked = clock.monotonic()
+            const renewed = lease.renewing()
+            clock.pass(next.renewIn)
+            renewed()
+            sentAt = asked
+            steps = 0
+          }
+          const age = clock.monotonic() - sentAt
+          if (lease.valid()) expect(age).toBeLessThan(leaseMs * 0.75)
+          // stepped back, or not at all, costs nothing
+          else if (steps <= 0) expect(age).toBeGreaterThanOrEqual(leaseMs * 0.75)
+        }
+      }),
+    )
+  })
+
+  it('survives a wall clock set back by an hour, and asks for a renewal when it was set forward', () => {
+    const clock = new TestClock()
+    const lease = new Lease(clock, leaseMs)
+    lease.renewing()()
+    clock.step(-hour)
+    expect(lease.valid()).toBe(true)
+    clock.pass(leaseMs)
+    expect(lease.valid()).toBe(false)
+    lease.renewing()()
+    clock.step(hour)
+    expect(lease.valid()).toBe(false)
+    lease.renewing()()
+    expect(lease.valid()).toBe(true)
+  })
+
+  it('has ended when the machine slept and its monotonic clock with it', () => {
+    const clock = new TestClock()
+    const lease = new Lease(clock, leaseMs)
+    lease.renewing()()
+    clock.suspend(leaseMs)
+    expect(lease.valid()).toBe(false)
+  })
+
+  it('is not renewed by a heartbeat that was never answered', () => {
+    const clock = new TestClock()
+    const lease = new Lease(clock, leaseMs)
+    lease.renewing()()
+    clock.pass(leaseMs * 0.7)
+    lease.renewing()
+    clock.pass(leaseMs * 0.1)
+    expect(lease.valid()).toBe(false)
+  })
+})
+
+describe('watching other dispatchers', () => {
+  it('takes one for gone only after its beat stood still for its whole lease, however the wall clock steps', () => {
+    const look = fc.record({
+      pass: fc.integer({ min: 1, max: 12_000 }),
+      step: fc.constantFrom(0, 0, -hour, hour),
+      beats: fc.boolean(),
+    })
+    fc.assert(
+      fc.property(fc.array(look, { minLength: 1, maxLength: 40, size: 'max' }), (looks) => {
+        const clock = new TestClock()
+        const watch = new LivenessWatch(clock)
+        let beat = 0
+        let movedAt: number | undefined
+        for (const { pass, step, beats } of looks) {
+          clock.pass(pass)
+          clock.step(step)
+          if (beats || movedAt === undefined) {
+            beat++
+            movedAt = clock.monotonic()
+          }
+          watch.observe([{ id: 'other', beat, leaseMs }])
+          expect(watch.isAlive('other')).toBe(clock.monotonic() - movedAt <= leaseMs)
+        }
+      }),
+    )
+  })
+
+  it('knows nobody it has not seen, and forgets whoever signed off', () => {
+    const clock = new TestClock()
+    const watch = new LivenessWatch(clock)
+    expect(watch.isAlive('other')).toBe(false)
+    watch.observe([{ id: 'other', beat: 7, leaseMs }])
+    expect(watch.isAlive('other')).toBe(true)
+    watch.observe([])
+    expect(watch.isAlive('other')).toBe(false)
+    // a dispatcher that comes back is watched for a whole lease before it is taken for gone again
+    clock.pass(hour)
+    watch.observe([{ id: 'other', beat: 7, leaseMs }])
+    expect(watch.isAlive('other')).toBe(true)
+  })
+})

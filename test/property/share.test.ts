@@ -1,0 +1,101 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { planShare } from '../../src/dispatcher/share.js'
+import type { SeenLane } from '../../src/outbox/dispatcher-store.js'
+
+interface World {
+  readonly lanes: SeenLane[]
+  readonly alive: string[]
+}
+
+const name = (i: number): string => `dispatcher-${i}`
+
+/** Lanes held by live dispatchers, by dead ones, or by nobody. */
+const worlds: fc.Arbitrary<World> = fc
+  .tuple(
+    fc.integer({ min: 1, max: 6 }),
+    fc.array(fc.option(fc.integer({ min: 0, max: 9 })), { maxLength: 24, size: 'max' }),
+  )
+  .map(([alive, holders]) => ({
+    alive: Array.from({ length: alive }, (_, i) => name(i)),
+    lanes: holders.map((holder, id) => laneHeldBy(id, holder === null ? null : name(holder))),
+  }))
+
+function laneHeldBy(id: number, dispatcher: string | null): SeenLane {
+  const holder = dispatcher === null ? null : `holder-of-${dispatcher}`
+  const identity = { id, destination: 'd', shard: id, shards: 24, epoch: 1 }
+  return { ...identity, holder, dispatcher, state: 'active', commands: 0 }
+}
+
+/** One heartbeat of `me`: plans, gives back, takes. True when anything changed. */
+function beat(world: World, me: string): boolean {
+  const { take, giveBack } = planShare({
+    lanes: world.lanes,
+    dispatchers: world.alive,
+    me,
+    isAlive: (id) => world.alive.includes(id),
+    serves: (lane) => lane.dispatcher === me,
+    canServe: () => true,
+  })
+  for (const lane of take) {
+    const seen = world.lanes[lane.id]
+    expect(seen?.dispatcher !== null && world.alive.includes(seen?.dispatcher ?? ''), 'takes from a live one').toBe(
+      false,
+    )
+    world.lanes[lane.id] = laneHeldBy(lane.id, me)
+  }
+  for (const lane of giveBack) {
+    expect(lane.dispatcher).toBe(me)
+    world.lanes[lane.id] = laneHeldBy(lane.id, null)
+  }
+  return take.length + giveBack.length > 0
+}
+
+const held = ({ lanes, alive }: World): number[] => alive.map((id) => lanes.filter((l) => l.dispatcher === id).length)
+
+describe('sharing lanes', () => {
+  it('ends with every lane held, nobody above the share, and then nothing moves', () => {
+    fc.assert(
+      fc.property(worlds, fc.infiniteStream(fc.nat()), (world, turns) => {
+        // heartbeats come in any order; after a few of each it must have settled
+        for (let i = 0; i < world.alive.length * 3; i++)
+          beat(world, name((turns.next().value as number) % world.alive.length))
+        for (let round = 0; round < 3; round++) for (const id of world.alive) beat(world, id)
+        const counts = held(world)
+        expect(counts.reduce((a, b) => a + b, 0)).toBe(world.lanes.length)
+        expect(Math.max(...counts)).toBeLessThanOrEqual(Math.ceil(world.lanes.length / world.alive.length))
+        expect(Math.min(...counts)).toBeGreaterThanOrEqual(Math.floor(world.lanes.length / world.alive.length))
+        for (const id of world.alive) expect(beat(world, id), 'it is stable').toBe(false)
+      }),
+    )
+  })
+
+  it('never lets two take one lane from what both saw, but for the fence of the lane itself', () => {
+    fc.assert(
+      fc.property(worlds, (world) => {
+        for (const me of world.alive) {
+          const { take, giveBack } = planShare({
+            lanes: world.lanes,
+            dispatchers: world.alive,
+            me,
+            isAlive: (id) => world.alive.includes(id),
+            serves: (lane) => lane.dispatcher === me,
+            canServe: () => true,
+          })
+          const mine = world.lanes.filter((lane) => lane.dispatcher === me).length
+          const share = Math.ceil(world.lanes.length / world.alive.length)
+          expect(mine + take.length - giveBack.length).toBeLessThanOrEqual(share)
+          expect(take.length === 0 || giveBack.length === 0, 'takes and gives at once').toBe(true)
+        }
+      }),
+    )
+  })
+
+  it('leaves alone what its configuration does not know, and takes up again what is written down as its own', () => {
+    const lanes = [laneHeldBy(0, null), laneHeldBy(1, null), laneHeldBy(2, 'me')]
+    const view = { lanes, dispatchers: ['me'], me: 'me', isAlive: () => true, serves: () => false }
+    const { take, giveBack } = planShare({ ...view, canServe: (lane) => lane.id !== 1 })
+    expect(take.map((lane) => lane.id)).toEqual([0, 2])
+    expect(giveBack).toEqual([])
+  })
+})
