@@ -74,7 +74,8 @@ beforeAll(async () => {
     await publish(app, samples.slice(0, 100))
     await Promise.all([dispatcher.start(), worker.start()])
     await publish(app, samples.slice(100))
-    await dispatcher.drain(AbortSignal.timeout(60_000))
+    const undelivered = async () => (await database().pool.query('select from waybill.undelivered')).rowCount
+    await waitFor(async () => (await undelivered()) === 0, { timeoutMs: 60_000, what: 'all deliveries' })
     await waitFor(() => done.length >= samples.length, { timeoutMs: 30_000, what: 'all jobs' })
     const [fromQueue, fromTopic] = await Promise.all([
       consumeQueue(queue.name, samples.length, 30_000),
