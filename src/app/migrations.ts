@@ -1,4 +1,4 @@
-/** Schema migrations, for the command line. */
+/** Schema migrations and roles, for the command line. */
 export { migrate, pendingMigrations, type MigrateProgress, type MigrateResult } from '../db/migrate.js'
 export { migrationSql } from '../db/migrate-sql.js'
-export { grantRoles, roles, rolesSql } from '../outbox/inspect/roles.js'
+export { applyRoles, type RolesReport } from '../db/roles.js'

@@ -31,7 +31,8 @@ export function deliveryFilter(id: string | undefined, options: Omit<Chosen, 'me
   const { destination, topic, key, state, fingerprint, all } = options
   const filter: DeliveryFilter = { message: id, destination, topic, key, state, fingerprint }
   const given = Object.values(filter).some((value) => value !== undefined)
-  if (!given && !all) throw usageError('say which: an id, --destination, --topic, --key, --state, --fingerprint, or --all')
+  if (!given && !all)
+    throw usageError('say which: an id, --destination, --topic, --key, --state, --fingerprint, or --all')
   if (given && all) throw usageError('--all goes with no other choice: what is given must fit already')
   if (id !== undefined) requireUuid(id)
   return filter

@@ -646,6 +646,22 @@ as $$
   select pg_notify('waybill_lanes', array_to_string(p_lanes, ','));
 $$;
 
+-- The lanes of the parked deliveries that fit, locked. Lanes before deliveries, in one order: as their own commits take
+-- them. The other way round, a commit and an operator's act end in a deadlock.
+create function waybill.lock_lanes(
+  p_message uuid, p_destination text, p_topic text, p_key text, p_state text, p_fingerprint text
+) returns int[]
+language sql volatile
+as $$
+  select coalesce(array_agg(x.id), '{}') from (
+    select l.id from waybill.lanes l
+     where l.id in (select d.lane_id from waybill.deliveries d
+                     where (p_message is null or d.message_id = p_message) and (p_destination is null or d.destination = p_destination)
+                       and (p_topic is null or d.topic = p_topic) and (p_key is null or d.key = p_key)
+                       and (p_state is null or d.state = p_state) and (p_fingerprint is null or d.fingerprint = p_fingerprint))
+     order by l.id for no key update) x
+$$;
+
 -- Retries parked deliveries now, dead ones too; their attempts start again from nothing. Null means any.
 -- Returns how many.
 create function waybill.retry(
@@ -658,11 +674,13 @@ declare
   touched int[];
   n int;
 begin
+  touched := waybill.lock_lanes(p_message, p_destination, p_topic, p_key, p_state, p_fingerprint);
   with changed as (
     update waybill.deliveries d
        set state = case d.state when 'held' then 'held' else 'retrying' end, attempt = 0,
            next_attempt_at = clock_timestamp(), updated_at = clock_timestamp()
-     where (p_message is null or d.message_id = p_message) and (p_destination is null or d.destination = p_destination)
+     where d.lane_id = any(touched)
+       and (p_message is null or d.message_id = p_message) and (p_destination is null or d.destination = p_destination)
        and (p_topic is null or d.topic = p_topic) and (p_key is null or d.key = p_key)
        and (p_state is null or d.state = p_state) and (p_fingerprint is null or d.fingerprint = p_fingerprint)
        and d.state in ('retrying', 'dead', 'held')
@@ -696,9 +714,11 @@ begin
     raise exception using errcode = '22023', message = 'waybill.drop_deliveries: reason is empty',
       hint = 'Say why these messages need not be delivered; it is kept in waybill.audit.';
   end if;
+  touched := waybill.lock_lanes(p_message, p_destination, p_topic, p_key, p_state, p_fingerprint);
   with gone as (
     delete from waybill.deliveries d
-     where (p_message is null or d.message_id = p_message) and (p_destination is null or d.destination = p_destination)
+     where d.lane_id = any(touched)
+       and (p_message is null or d.message_id = p_message) and (p_destination is null or d.destination = p_destination)
        and (p_topic is null or d.topic = p_topic) and (p_key is null or d.key = p_key)
        and (p_state is null or d.state = p_state) and (p_fingerprint is null or d.fingerprint = p_fingerprint)
     returning d.*
@@ -719,29 +739,50 @@ $$;
 
 -- ── Looking ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
+-- For the views below. What each open lane has read: everything that `seen` sees, up to `read_seq`, but for what the
+-- transactions in `running` wrote above their floor: they were still running then, and may have committed since.
+create view waybill.lane_cursor as
+select l.id as lane_id, p.n, p.delivered, p.committed_at, c.read_seq, c.seen, r.xids as running, r.floors as running_floors
+  from waybill.lanes l
+  join lateral (select x.* from waybill.positions x where x.lane_id = l.id order by x.n desc limit 1) p on true
+  join waybill.deltas t on t.lane_id = l.id and t.n = p.delta
+  -- within a delta: its bound so far; behind a drained one: its tip
+  cross join lateral (
+    select case when p.after < t.ceiling then greatest(p.after, t.from_floor) else t.to_floor end as read_seq,
+           case when p.after < t.ceiling then t.from_snapshot else t.to_snapshot end as seen,
+           case when p.after < t.ceiling then p.after else 0 end as low) c
+  cross join lateral (
+    select coalesce(array_agg(x.xid), '{}') as xids,
+           coalesce(array_agg(greatest(coalesce(k.floor, t.from_floor), c.low)), '{}') as floors
+      from pg_snapshot_xip(c.seen) x(xid)
+      left join unnest(t.running, t.running_floors) k(xid, floor) on k.xid = x.xid) r
+ where l.state <> 'closed';
+
 -- Where each lane stands. Every figure costs an index probe or the few parked rows, however far behind a lane is.
---   lag_messages  seqs between the cursor and the tip: an upper bound (rolled-back seqs and other topics count)
---   lag_seconds   age of the first message after the cursor, of any topic; 0 at the tip
+--   lag_messages  seqs between the cursor and the tip: an upper bound (rolled-back seqs and other topics count); 0 when
+--                 nothing lies between
+--   lag_seconds   age of the first message that it has not read, of any topic; 0 at the tip
 create view waybill.lane_status as
 select l.id as lane_id, l.destination, l.shard, l.shards, l.state, l.pause_kind, l.pause_reason, l.paused_at,
        l.epoch, l.holder, l.dispatcher as dispatcher_id, d.name as dispatcher, d.seen_at as dispatcher_seen_at,
-       p.delivered, p.committed_at,
-       greatest(0, tip.seq - read.seq) as lag_messages,
+       c.delivered, c.committed_at,
+       case when next.created_at is null then 0 else greatest(1, tip.seq - c.read_seq) end as lag_messages,
        coalesce(extract(epoch from clock_timestamp() - next.created_at), 0)::float8 as lag_seconds,
        coalesce(parked.retrying, 0) as retrying, coalesce(parked.held, 0) as held, coalesce(parked.dead, 0) as dead,
        coalesce(parked.in_flight, 0) as in_flight, coalesce(parked.held_keys, 0) as held_keys, parked.oldest as oldest_parked_at
   from waybill.lanes l
   left join waybill.dispatchers d on d.id = l.dispatcher
-  left join lateral (select x.* from waybill.positions x where x.lane_id = l.id order by x.n desc limit 1) p on true
-  left join waybill.deltas t on t.lane_id = l.id and t.n = p.delta
-  -- what counts as read: within a delta its bound so far, behind a drained one its tip
-  left join lateral (select case when p.after < t.ceiling then greatest(p.after, t.from_floor) else t.to_floor end as seq) read on true
-  cross join lateral (select coalesce((select m.seq from waybill.messages m where m.seq > coalesce(read.seq, 0)
-                                        order by m.seq desc limit 1), read.seq, 0) as seq) tip
+  left join waybill.lane_cursor c on c.lane_id = l.id
+  left join lateral (select m.seq from waybill.messages m where m.seq > c.read_seq order by m.seq desc limit 1) tip on true
   left join lateral (
-    select m.created_at from waybill.messages m
-     where m.seq > read.seq and not pg_visible_in_snapshot(m.xid, case when p.after < t.ceiling then t.from_snapshot else t.to_snapshot end)
-     order by m.seq limit 1) next on true
+    select least((select m.created_at from waybill.messages m
+                   where m.seq > c.read_seq and not pg_visible_in_snapshot(m.xid, c.seen)
+                   order by m.seq limit 1),
+                 (select min(m.created_at)
+                    from unnest(c.running, c.running_floors) x(xid, floor)
+                   cross join lateral (select m.created_at from waybill.messages m
+                                        where m.xid = x.xid and m.seq > x.floor and m.seq <= c.read_seq
+                                        order by m.seq limit 1) m)) as created_at) next on true
   left join lateral (
     select count(*) filter (where x.state = 'retrying') as retrying, count(*) filter (where x.state = 'held') as held,
            count(*) filter (where x.state = 'dead') as dead, count(*) filter (where x.state = 'in_flight') as in_flight,
@@ -750,7 +791,8 @@ select l.id as lane_id, l.destination, l.shard, l.shards, l.state, l.pause_kind,
  where l.state <> 'closed';
 
 -- What has not reached where, and why: each parked delivery, and for each lane the first message that still lies before
--- its cursor (state 'pending'), with how many there may be behind it. Looks at no more than 1,000 messages for each lane.
+-- its cursor (state 'pending'), with how many there may be behind it. Looks at no more than 1,000 messages for each lane,
+-- and 1,000 of each transaction that was running. With several shards the first may be another shard's.
 create view waybill.undelivered as
 select d.destination, d.lane_id, d.state, d.message_id, d.seq, d.topic, d.key, d.attempt, d.next_attempt_at,
        d.error_code, d.error, d.fingerprint, d.parked_at as since, 1::bigint as messages
@@ -761,14 +803,20 @@ select l.destination, l.id, 'pending', first.id, first.seq, first.topic, first.k
   from waybill.lanes l
   join waybill.destinations x on x.name = l.destination
   join waybill.lane_status s on s.lane_id = l.id
-  join lateral (select y.* from waybill.positions y where y.lane_id = l.id order by y.n desc limit 1) p on true
-  join waybill.deltas t on t.lane_id = l.id and t.n = p.delta
+  join waybill.lane_cursor c on c.lane_id = l.id
   join lateral (
     select m.id, m.seq, m.topic, m.key, m.created_at from (
-      select m.id, m.seq, m.topic, m.key, m.created_at, m.destinations from waybill.messages m
-       where m.seq > case when p.after < t.ceiling then greatest(p.after, t.from_floor) else t.to_floor end
-         and not pg_visible_in_snapshot(m.xid, case when p.after < t.ceiling then t.from_snapshot else t.to_snapshot end)
-       order by m.seq limit 1000) m
-     where (m.destinations is null and m.topic ~ x.topic_regex) or l.destination = any(m.destinations)
+      (select m.id, m.seq, m.topic, m.key, m.created_at, m.destinations from waybill.messages m
+        where m.seq > c.read_seq and not pg_visible_in_snapshot(m.xid, c.seen)
+        order by m.seq limit 1000)
+      union all
+      select m.* from unnest(c.running, c.running_floors) r(xid, floor)
+       cross join lateral (select m.id, m.seq, m.topic, m.key, m.created_at, m.destinations from waybill.messages m
+                            where m.xid = r.xid and m.seq > r.floor and m.seq <= c.read_seq
+                            order by m.seq limit 1000) m) m
+     where ((m.destinations is null and m.topic ~ x.topic_regex) or l.destination = any(m.destinations))
+       -- parked ahead of the cursor: listed above
+       and not exists (select from waybill.deliveries d
+                        where d.destination = l.destination and d.seq = m.seq and d.message_id = m.id)
      order by m.seq limit 1) first on true
  where l.state <> 'closed';

@@ -35,7 +35,10 @@ export const register = defineCommand({
       )
     }
     if (!yes) {
-      out.value({ removed: false, name, loss }, `would remove ${name}: ${text}\nnothing was changed; say --yes to do it`)
+      out.value(
+        { removed: false, name, loss },
+        `would remove ${name}: ${text}\nnothing was changed; say --yes to do it`,
+      )
       return 1
     }
     const removed = await removeDestination(pool, name, { actor: actorOf(ctx, actor), reason })

@@ -1,4 +1,4 @@
-import { grantRoles, migrate, migrationSql, pendingMigrations, roles, rolesSql } from '../../app/migrations.js'
+import { applyRoles, migrate, migrationSql, pendingMigrations } from '../../app/migrations.js'
 import { codeOf } from '../../core/errors.js'
 import { type CommandContext, defineCommand, type ExitCode, option, usageError } from '../command.js'
 
@@ -10,7 +10,8 @@ export const register = defineCommand({
     'Safe to run any number of times and from several processes at once. Takes the direct URL where one is configured.',
     '--check changes nothing and exits with 1 when something is pending. --sql prints what would run, for psql; without',
     'a configured database it prints all of it. --roles makes waybill_publisher, waybill_dispatcher and',
-    'waybill_observer as well, and grants them what they need.',
+    'waybill_observer as well, and grants them what they need; what takes an administrator is printed as SQL, and then',
+    'it exits with 1.',
   ].join('\n'),
   options: {
     check: option.flag({ summary: 'only say what is pending' }),
@@ -19,8 +20,8 @@ export const register = defineCommand({
     wait: option.duration({ summary: 'how long to try for locks, for each migration', default: 120_000 }),
   },
   async run(ctx, _args, { check, sql, roles: withRoles, wait }): Promise<ExitCode> {
-    if (check && (sql || withRoles)) throw usageError('--check goes with neither --sql nor --roles: it changes nothing')
-    if (sql) return printSql(ctx, withRoles)
+    if ([check, sql, withRoles].filter(Boolean).length > 1) throw usageError('give one of --check, --sql and --roles')
+    if (sql) return printSql(ctx)
     const pool = await ctx.directPool()
     const client = await pool.connect()
     try {
@@ -37,19 +38,24 @@ export const register = defineCommand({
           if (state === 'waiting') ctx.io.stderr.write(`${migration} waits: ${detail ?? ''}\n`)
         },
       })
-      if (withRoles) await grantRoles(client)
-      const granted = withRoles ? [...roles] : []
       const text = result.applied.length === 0 ? 'nothing was pending' : `applied ${result.applied.join(', ')}`
-      ctx.out.value({ ...result, roles: granted }, withRoles ? `${text}\ngranted to ${granted.join(', ')}` : text)
-      return 0
+      if (!withRoles) {
+        ctx.out.value(result, text)
+        return 0
+      }
+      const roles = await applyRoles(client)
+      const granted = `granted to ${roles.granted.join(', ') || 'nobody'}`
+      const rest = roles.adminSql === null ? [] : ['-- for an administrator:', roles.adminSql.trimEnd()]
+      ctx.out.value({ ...result, roles }, [text, granted, ...rest].join('\n'))
+      return roles.adminSql === null ? 0 : 1
     } finally {
       client.release()
     }
   },
 })
 
-async function printSql(ctx: CommandContext, withRoles: boolean): Promise<ExitCode> {
-  const script = [await pendingSql(ctx), ...(withRoles ? [`${rolesSql};\n`] : [])].filter(Boolean).join('\n')
+async function printSql(ctx: CommandContext): Promise<ExitCode> {
+  const script = await pendingSql(ctx)
   ctx.out.value({ sql: script }, script === '' ? '-- nothing is pending' : script.trimEnd())
   return 0
 }

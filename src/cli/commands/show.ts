@@ -42,7 +42,12 @@ function textOf(message: ShownMessage): string {
     ['key', key],
     ['place', runAt === null ? places[place] : `${places[place]} for ${runAt.toISOString()}`],
     ['seq', seq === null ? null : formatCount(seq)],
-    ['published', createdAt === null ? null : `${createdAt.toISOString()} (${formatDuration(Date.now() - createdAt.getTime())} ago)`],
+    [
+      'published',
+      createdAt === null
+        ? null
+        : `${createdAt.toISOString()} (${formatDuration(Date.now() - createdAt.getTime())} ago)`,
+    ],
     ['named', named === null ? null : named.join(', ')],
     ['headers', headers ?? null],
     ['payload', payload ?? null],

@@ -1,4 +1,11 @@
-import { countParked, listParked, listPending, type ParkedDelivery, parkedStates, type PendingMessage } from '../../app/inspect.js'
+import {
+  countParked,
+  listParked,
+  listPending,
+  type ParkedDelivery,
+  parkedStates,
+  type PendingMessage,
+} from '../../app/inspect.js'
 import { defineCommand, option } from '../command.js'
 import { type Column, formatCount, formatDuration, renderTable } from '../output.js'
 import { requireDestination } from '../require-destination.js'

@@ -13,5 +13,8 @@ select m.seq::float8 as seq, m.id, m.key, l.shard, l.shards
    and not (m.seq <= p.after and pg_visible_in_snapshot(m.xid, t.to_snapshot))
    and ((m.destinations is null and m.topic ~ d.topic_regex) or l.destination = any(m.destinations))
  where l.id = $1::int
+   -- parked ahead of the cursor
+   and not exists (select from waybill.deliveries x
+                    where x.destination = l.destination and x.seq = m.seq and x.message_id = m.id)
  order by m.seq
  limit $5::int
