@@ -8,7 +8,6 @@ import { join } from 'node:path'
 
 const root = join(import.meta.dirname, '..')
 const npm = process.platform === 'win32' ? 'npm.cmd' : 'npm'
-const example = join(root, 'examples/orders')
 
 let child
 let interrupted = false
@@ -41,12 +40,7 @@ async function main() {
     await step('building', npm, ['run', '--silent', 'build'])
   }
   if (older('examples/orders/generated/client.ts', ['examples/orders/prisma/schema.prisma', 'package-lock.json'])) {
-    await step('generating the Prisma client', process.execPath, [
-      join(root, 'node_modules/prisma/build/index.js'),
-      'generate',
-      '--schema',
-      join(example, 'prisma/schema.prisma'),
-    ])
+    await step('generating the Prisma client', process.execPath, [join(root, 'scripts/generate.mjs')])
   }
   const main = ['--import', 'tsx', join(root, 'scripts/demo/main.ts'), ...process.argv.slice(2)]
   return run(process.execPath, main, 'inherit')
@@ -84,8 +78,6 @@ function run(command, args, output) {
     child = spawn(command, args, {
       cwd: root,
       stdio: output === 'inherit' ? 'inherit' : ['ignore', 'pipe', 'pipe'],
-      // Generating a client does not need Prisma's schema engine, only looks for it: any file will do.
-      env: { ...process.env, PRISMA_SCHEMA_ENGINE_BINARY: process.execPath, PRISMA_HIDE_UPDATE_MESSAGE: '1' },
     })
     if (Array.isArray(output)) {
       child.stdout.on('data', (chunk) => output.push(chunk.toString()))

@@ -1,8 +1,8 @@
-import { type TestProject } from 'vitest/node'
+import type { TestProject } from 'vitest/node'
 import { down } from '../scripts/services/down.js'
 import { up } from '../scripts/services/up.js'
 import { namesToStart, urlsFromEnvironment, urlsFromStates, type ServiceUrls } from '../scripts/services/urls.js'
-import { type PostgresServer } from './support/services.js'
+import type { PostgresServer } from './support/services.js'
 import { ensureTemplate } from './support/template.js'
 
 /**

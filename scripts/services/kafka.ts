@@ -5,7 +5,7 @@ import kafkajs from 'kafkajs'
 import { kafkaClassPath, kafkaVersion } from './kafka-jars.js'
 import { pickPort } from './ports.js'
 import { run, spawnDaemon } from './processes.js'
-import { type Service } from './types.js'
+import type { Service } from './types.js'
 
 /** One Kafka node, broker and KRaft controller in one process. */
 export const kafka: Service = {

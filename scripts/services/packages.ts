@@ -3,7 +3,7 @@ import { rm, writeFile } from 'node:fs/promises'
 import { delimiter, isAbsolute, join } from 'node:path'
 import { run } from './processes.js'
 import { isRoot } from './users.js'
-import { type Requirement } from './types.js'
+import type { Requirement } from './types.js'
 
 const policyFile = '/usr/sbin/policy-rc.d'
 

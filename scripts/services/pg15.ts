@@ -1,5 +1,5 @@
 import { probePostgres, startPostgres } from './postgres.js'
-import { type Service } from './types.js'
+import type { Service } from './types.js'
 
 const bin = '/usr/lib/postgresql/15/bin'
 

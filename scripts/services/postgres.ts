@@ -3,7 +3,7 @@ import pg from 'pg'
 import { pickPort } from './ports.js'
 import { run, spawnDaemon } from './processes.js'
 import { giveTo, serviceIdentity } from './users.js'
-import { type NewState, type ServiceName, type ServiceState, type StartContext } from './types.js'
+import type { NewState, ServiceName, ServiceState, StartContext } from './types.js'
 
 /**
  * The same for both versions. Durability stays on (fsync, synchronous_commit): benchmarks and crash tests

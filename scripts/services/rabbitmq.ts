@@ -4,7 +4,7 @@ import { connect } from 'amqplib'
 import { pickPort } from './ports.js'
 import { run, spawnDaemon } from './processes.js'
 import { giveTo, serviceIdentity } from './users.js'
-import { type Service, type ServiceState } from './types.js'
+import type { Service, ServiceState } from './types.js'
 
 const home = '/usr/lib/rabbitmq'
 

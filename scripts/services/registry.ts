@@ -3,7 +3,7 @@ import { pg15 } from './pg15.js'
 import { pg18 } from './pg18.js'
 import { pgbouncer } from './pgbouncer.js'
 import { rabbitmq } from './rabbitmq.js'
-import { type Service, type ServiceName } from './types.js'
+import type { Service, ServiceName } from './types.js'
 
 /** Every service, in the order in which they are listed. */
 export const services: Readonly<Record<ServiceName, Service>> = {

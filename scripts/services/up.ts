@@ -8,7 +8,7 @@ import { processStarted } from './processes.js'
 import { services, withUpstreams } from './registry.js'
 import { isAlive, readState, writeState } from './state.js'
 import { stopService } from './down.js'
-import { type Service, type ServiceName, type ServiceState } from './types.js'
+import type { Service, ServiceName, ServiceState } from './types.js'
 
 export interface UpOptions {
   /** Written into the state of what this call starts; see `down({ owner })`. */

@@ -1,5 +1,5 @@
-import { type LogReader, type Page, type PageRequest } from './log-reader.js'
-import { type LogMessage } from './message.js'
+import type { LogReader, Page, PageRequest } from './log-reader.js'
+import type { LogMessage } from './message.js'
 
 /** Pages kept after they were read: lanes that stand at the same place ask within moments of each other. */
 const kept = 2
