@@ -192,7 +192,7 @@ export class Dispatcher {
    * Rejects when `signal` aborts.
    */
   async drain(signal?: AbortSignal): Promise<void> {
-    const tick = await this.#ticker.take()
+    const tick = await this.#ticker.fresh()
     while (!signal?.aborted && !this.#over) {
       const held = [...this.#held.values()]
       const all = this.#servable().every((lane) => this.#held.has(lane.id) || this.#othersHold(lane))

@@ -65,7 +65,8 @@ export class PageStream {
   /** The next page; it may hold nothing that is wanted. Waits at the tip. Rejects when `signal` aborts. */
   async next(signal: AbortSignal): Promise<StreamedPage> {
     if (this.#drained) {
-      this.#tick = await this.#ticker.next(this.#delta.to.snapshot, signal)
+      // the first comes afresh: whoever stored the start may have seen more than our latest tick
+      this.#tick = this.#tick ? await this.#ticker.next(this.#tick.number, signal) : await this.#ticker.fresh()
       this.#delta = followingDelta(this.#delta, this.#tick)
       this.#after = lowest(this.#delta)
       this.#drained = false

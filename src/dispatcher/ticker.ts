@@ -19,6 +19,8 @@ const maxPollMs = 1000
 
 /** A tick that the lanes of one dispatcher share. */
 export interface SharedTick extends TakenTick {
+  /** Counts up: a tick with a greater number was taken later. */
+  readonly number: number
   /** Resolves when everything it sees is on disk. Looked at once for all lanes. */
   durable(): Promise<void>
 }
@@ -31,7 +33,7 @@ export class Ticker {
   readonly #pool: pg.Pool
   readonly #clock: Clock
   readonly #settings: TickerSettings
-  readonly #waiters = new Set<{ resolve: (tick: SharedTick) => void; reject: (error: unknown) => void; seen: string }>()
+  readonly #waiters = new Set<{ resolve: (tick: SharedTick) => void; reject: (error: unknown) => void; seen: number }>()
   readonly #onState: () => void
   readonly #waited = new Kick()
   readonly #lookNow = new Kick()
@@ -41,6 +43,8 @@ export class Ticker {
   #stopped = false
   #notified: string | undefined
   #loop: Promise<void> | undefined
+  #taking: Promise<unknown> = Promise.resolve()
+  #number = 0
 
   /** `onState`: called when it wakes, and when it sleeps so soundly that only publishers' notifications wake it. */
   constructor(
@@ -99,11 +103,10 @@ export class Ticker {
   }
 
   /**
-   * A tick later than the one whose snapshot is `seen`; waits until there may be something new. Rejects when the
-   * database can't be asked.
+   * A tick later than number `seen`; waits until there may be something new. Rejects when the database can't be asked.
    */
-  next(seen: string, signal: AbortSignal): Promise<SharedTick> {
-    if (this.#latest && this.#latest.snapshot !== seen) return Promise.resolve(this.#latest)
+  next(seen: number, signal: AbortSignal): Promise<SharedTick> {
+    if (this.#latest && this.#latest.number > seen) return Promise.resolve(this.#latest)
     return new Promise((resolve, reject) => {
       const waiter = { resolve: settle(resolve), reject: settle(reject), seen }
       const abort = (): void => waiter.reject(new Error('aborted'))
@@ -122,11 +125,31 @@ export class Ticker {
     })
   }
 
-  /** Takes a tick now, for callers outside the lanes (a new destination, a status check). */
-  async take(): Promise<SharedTick> {
-    const taken = await takeTick(this.#pool, this.#latest?.floor ?? 0)
-    let durable: Promise<void> | undefined
-    return { ...taken, durable: () => (durable ??= whenDurable(this.#pool, taken.lsn)) }
+  /**
+   * Takes a tick now, whether or not anything seems new, and hands it to everybody who waits: for a lane that starts
+   * from a position which somebody else may have stored after our latest tick, and for `drain`.
+   */
+  async fresh(): Promise<SharedTick> {
+    const tick = await this.#take()
+    this.#hand(tick)
+    return tick
+  }
+
+  // One after another: a later number is a later snapshot.
+  #take(): Promise<SharedTick> {
+    const taken = this.#taking.then(async () => {
+      const tick = await takeTick(this.#pool, this.#latest?.floor ?? 0)
+      let durable: Promise<void> | undefined
+      const number = ++this.#number
+      return { ...tick, number, durable: () => (durable ??= whenDurable(this.#pool, tick.lsn)) }
+    })
+    this.#taking = taken.catch(() => undefined)
+    return taken
+  }
+
+  #hand(tick: SharedTick): void {
+    if (!this.#latest || tick.number > this.#latest.number) this.#latest = tick
+    for (const waiter of [...this.#waiters]) if (waiter.seen < tick.number) waiter.resolve(tick)
   }
 
   async #run(): Promise<void> {
@@ -169,11 +192,9 @@ export class Ticker {
       const quiet = parseSnapshot(last.snapshot).running.length === 0
       if (quiet && (await lastSeq(this.#pool)) <= last.ceiling) return false
     }
-    const tick = await this.take()
+    const tick = await this.#take()
     const moved = last === undefined || tick.ceiling > last.ceiling
-    if (!moved && !stragglersEnded(last.snapshot, tick.snapshot)) return false
-    this.#latest = tick
-    for (const waiter of [...this.#waiters]) if (waiter.seen !== tick.snapshot) waiter.resolve(tick)
+    if (moved || stragglersEnded(last.snapshot, tick.snapshot)) this.#hand(tick)
     return moved
   }
 
