@@ -32,11 +32,15 @@ export class PageStream {
   #tick: SharedTick | undefined
   #span: number
   #selective = false
+  #planned: readonly Delta[]
+  #closing = false
 
   constructor(options: {
     readonly reader: LogReader
     readonly ticker: Ticker
     readonly start: { readonly delta: Delta; readonly after: number }
+    /** Deltas to read before those up to a fresh tick. */
+    readonly planned?: readonly Delta[]
     readonly filter: PageFilter
     readonly wants: (message: LogMessage) => boolean
     /** Messages of a page, at most. */
@@ -52,11 +56,22 @@ export class PageStream {
     this.#delta = options.start.delta
     this.#after = options.start.after
     this.#drained = this.#after >= this.#delta.to.ceiling
+    this.#planned = options.planned ?? []
+  }
+
+  /** From now on no delta is begun but those that were planned: then it stands still. */
+  close(): void {
+    this.#closing = true
+  }
+
+  /** It was closed and has come to its end. */
+  get halted(): boolean {
+    return this.#closing && this.#drained && this.#planned.length === 0
   }
 
   /** Everything that `tick` sees has been read. */
   hasRead(tick: Tick): boolean {
-    if (!this.#drained) return false
+    if (!this.#drained || this.#planned.length > 0) return false
     const to = parseSnapshot(this.#delta.to.snapshot)
     const asked = parseSnapshot(tick.snapshot)
     return to.xmax >= asked.xmax && to.running.every((xid) => !isVisibleIn(xid, asked))
@@ -64,13 +79,7 @@ export class PageStream {
 
   /** The next page; it may hold nothing that is wanted. Waits at the tip. Rejects when `signal` aborts. */
   async next(signal: AbortSignal): Promise<StreamedPage> {
-    if (this.#drained) {
-      // the first comes afresh: whoever stored the start may have seen more than our latest tick
-      this.#tick = this.#tick ? await this.#ticker.next(this.#tick.number, signal) : await this.#ticker.fresh()
-      this.#delta = followingDelta(this.#delta, this.#tick)
-      this.#after = lowest(this.#delta)
-      this.#drained = false
-    }
+    if (this.#drained) await this.#begin(signal)
     const delta = this.#delta
     const [page] = await Promise.all([
       this.#reader.page({
@@ -87,6 +96,24 @@ export class PageStream {
     this.#after = page.after
     this.#drained = page.drained
     return { delta, after: page.after, messages }
+  }
+
+  async #begin(signal: AbortSignal): Promise<void> {
+    const [planned, ...later] = this.#planned
+    if (planned) {
+      this.#planned = later
+      this.#tick = undefined
+      this.#delta = planned
+    } else {
+      // the first comes afresh: whoever stored the start may have seen more than our latest tick
+      const tick = this.#tick ? await this.#ticker.next(this.#tick.number, signal) : await this.#ticker.fresh()
+      // closed while it waited: a delta that is begun now would end behind the barrier
+      if (this.#closing) await aborted(signal)
+      this.#tick = tick
+      this.#delta = followingDelta(this.#delta, tick)
+    }
+    this.#after = lowest(this.#delta)
+    this.#drained = false
   }
 
   // A page should be full: look at more seqs where few are wanted or many are gaps, at fewer where most are; and ask for
@@ -110,4 +137,13 @@ export function lowest(delta: Delta): number {
   let low = delta.from.floor
   for (const { floor } of delta.from.running) if (floor < low) low = floor
   return low
+}
+
+/** Never resolves; rejects when `signal` aborts. */
+function aborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    const abort = (): void => reject(new Error('aborted'))
+    if (signal.aborted) abort()
+    else signal.addEventListener('abort', abort, { once: true })
+  })
 }

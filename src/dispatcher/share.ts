@@ -15,6 +15,8 @@ export interface ShareView {
   readonly serves: (lane: SeenLane) => boolean
   /** Lanes this dispatcher can serve: its configuration knows them. */
   readonly canServe: (lane: SeenLane) => boolean
+  /** Lanes that count and are to be taken by nobody for now. */
+  readonly rests?: (lane: SeenLane) => boolean
 }
 
 export interface SharePlan {
@@ -24,7 +26,7 @@ export interface SharePlan {
   readonly giveBack: readonly SeenLane[]
 }
 
-export function planShare({ lanes, dispatchers, me, isAlive, serves, canServe }: ShareView): SharePlan {
+export function planShare({ lanes, dispatchers, me, isAlive, serves, canServe, rests }: ShareView): SharePlan {
   const servable = lanes.filter(canServe)
   const mine = servable.filter(serves)
   const rank = [...dispatchers].sort().indexOf(me)
@@ -34,6 +36,7 @@ export function planShare({ lanes, dispatchers, me, isAlive, serves, canServe }:
   const free = servable.filter(
     (lane) =>
       !serves(lane) &&
+      !rests?.(lane) &&
       (lane.holder === null || lane.dispatcher === null || lane.dispatcher === me || !isAlive(lane.dispatcher)),
   )
   // beyond the share only what nobody else is there to take

@@ -3,7 +3,8 @@ import { WaybillError } from '../core/errors.js'
 import { topicPatternSource } from '../core/topic-pattern.js'
 import { inTransaction } from '../db/transaction.js'
 import { type Delta, everythingAbove, startingAt } from './delta.js'
-import { insertPosition } from './position-store.js'
+import { addLanes } from './position-store.js'
+import { changeShards } from './reshard.js'
 import { type TakenTick, takeTick } from './tick.js'
 
 /** A destination as the configuration names it, for SQL and people to see. */
@@ -35,7 +36,7 @@ export interface Deployed {
   readonly added: readonly string[]
   /** No longer configured; their lanes wait until somebody removes them. */
   readonly orphaned: readonly string[]
-  /** Destinations whose number of shards differs from what is deployed: they keep the old until they are resharded. */
+  /** Destinations on their way to another number of shards: dispatchers carry it out (`reshard.ts`). */
   readonly resharding: readonly string[]
 }
 
@@ -64,9 +65,12 @@ export async function deploy(pool: pg.Pool, deployment: Deployment): Promise<Dep
     const resharding: string[] = []
     for (const destination of deployment.destinations) {
       const old = existing.get(destination.name)
-      if (old && old.shards !== destination.shards) resharding.push(destination.name)
       await upsert(client, destination, old?.shards ?? destination.shards, generation)
-      if (old) continue
+      if (old) {
+        if (await changeShards(client, destination.name, old.shards, destination.shards))
+          resharding.push(destination.name)
+        continue
+      }
       added.push(destination.name)
       const from = destination.from ?? (existing.size === 0 ? 'earliest' : 'latest')
       await addLanes(client, destination, await startOf(client, from, tick))
@@ -138,19 +142,4 @@ async function startOf(
   const floor = rows[0]?.floor
   if (floor === null || floor === undefined) return { delta: startingAt(tick), after: tick.ceiling }
   return { delta: everythingAbove(Number(floor), tick), after: Number(floor) }
-}
-
-/** Lanes with the position they read from. Also used when a destination is resharded. */
-export async function addLanes(
-  client: pg.ClientBase,
-  destination: { readonly name: string; readonly shards: number },
-  { delta, after }: { readonly delta: Delta; readonly after: number },
-): Promise<void> {
-  for (let shard = 0; shard < destination.shards; shard++) {
-    const { rows } = await client.query<{ id: number }>(
-      'insert into waybill.lanes (destination, shard, shards) values ($1::text, $2::int, $3::int) returning id',
-      [destination.name, shard, destination.shards],
-    )
-    await insertPosition(client, rows[0]?.id as number, { n: 0, delta, after, delivered: 0 })
-  }
 }

@@ -27,25 +27,23 @@ export interface Delta {
   readonly to: Tick
 }
 
-/** The delta that follows a drained one. An xid that was running before keeps its floor; a new one has that of the tick before. */
+/** Where a lane stands that has drained a delta. An xid that was running before keeps its floor; a new one has that of the tick before. */
+export function standingAfter(drained: Delta): Delta['from'] {
+  const known = new Map(drained.from.running.map((r) => [r.xid, r.floor]))
+  const { snapshot, floor } = drained.to
+  const running = parseSnapshot(snapshot).running.map((xid) => ({ xid, floor: known.get(xid) ?? drained.from.floor }))
+  return { snapshot, floor, running }
+}
+
+/** The delta that follows a drained one. */
 export function followingDelta(drained: Delta, to: Tick): Delta {
-  const from = parseSnapshot(drained.to.snapshot)
-  if (parseSnapshot(to.snapshot).xmax < from.xmax) {
+  if (parseSnapshot(to.snapshot).xmax < parseSnapshot(drained.to.snapshot).xmax) {
     throw new WaybillError(
       'WAYBILL_STALE_INCARNATION',
       `the database's transaction ids went back (${drained.to.snapshot} is stored, ${to.snapshot} is now): it was restored from a dump or failed over to a stand-by that lagged`,
     )
   }
-  const known = new Map(drained.from.running.map((r) => [r.xid, r.floor]))
-  return {
-    n: drained.n + 1,
-    from: {
-      snapshot: drained.to.snapshot,
-      floor: drained.to.floor,
-      running: from.running.map((xid) => ({ xid, floor: known.get(xid) ?? drained.from.floor })),
-    },
-    to,
-  }
+  return { n: drained.n + 1, from: standingAfter(drained), to }
 }
 
 /** The delta of a lane that starts at `tick`: nothing before it is read. It is drained from the start. */

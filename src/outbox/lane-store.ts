@@ -85,23 +85,36 @@ export interface Queryable {
   query<R extends pg.QueryResultRow>(text: string, values?: unknown[]): Promise<pg.QueryResult<R>>
 }
 
-export async function loadPosition(db: Queryable, laneId: number): Promise<StoredPosition> {
-  const { rows } = await db.query<Record<string, string> & { running: string[]; running_floors: string[] }>(
-    positionSql,
-    [laneId],
-  )
-  const row = rows[0]
-  if (!row) throw new WaybillError('WAYBILL_NOT_FOUND', `lane ${laneId} has no position; was its destination removed?`)
+/** A delta's columns, as the text that PostgreSQL sends. */
+export interface DeltaRow {
+  readonly from_snapshot: string
+  readonly from_floor: string
+  readonly running: readonly string[]
+  readonly running_floors: readonly string[]
+  readonly to_snapshot: string
+  readonly to_floor: string
+  readonly ceiling: string
+}
+
+export function deltaFromRow(n: number, row: DeltaRow): Delta {
   const running = row.running.map((xid, i) => ({ xid, floor: Number(row.running_floors[i]) }))
   return {
-    n: Number(row['n']),
-    after: Number(row['after']),
-    delivered: Number(row['delivered']),
-    delta: {
-      n: Number(row['delta']),
-      from: { snapshot: row['from_snapshot'] as string, floor: Number(row['from_floor']), running },
-      to: { snapshot: row['to_snapshot'] as string, floor: Number(row['to_floor']), ceiling: Number(row['ceiling']) },
-    },
+    n,
+    from: { snapshot: row.from_snapshot, floor: Number(row.from_floor), running },
+    to: { snapshot: row.to_snapshot, floor: Number(row.to_floor), ceiling: Number(row.ceiling) },
+  }
+}
+
+export async function loadPosition(db: Queryable, laneId: number): Promise<StoredPosition> {
+  type Row = { n: string; after: string; delivered: string; delta: string } & DeltaRow
+  const { rows } = await db.query<Row>(positionSql, [laneId])
+  const row = rows[0]
+  if (!row) throw new WaybillError('WAYBILL_NOT_FOUND', `lane ${laneId} has no position; was its destination removed?`)
+  return {
+    n: Number(row.n),
+    after: Number(row.after),
+    delivered: Number(row.delivered),
+    delta: deltaFromRow(Number(row.delta), row),
   }
 }
 

@@ -1,7 +1,8 @@
 import type pg from 'pg'
 import { inTransaction } from '../db/transaction.js'
 import type { Delta } from './delta.js'
-import { insertPosition } from './position-store.js'
+import { insertPosition, planDeltas } from './position-store.js'
+import { restartReshard } from './reshard.js'
 import { findReread, mendSequence, type MendReport, type Reread } from './sequence-guard.js'
 import { parseSnapshot } from './snapshot.js'
 import { takeTick, type TakenTick } from './tick.js'
@@ -30,6 +31,7 @@ export async function recoverSequence(pool: pg.Pool): Promise<MendReport> {
 async function sendBack(pool: pg.Pool, { laneId, floor, snapshot }: Reread, to: TakenTick): Promise<void> {
   const running = parseSnapshot(snapshot).running.map((xid) => ({ xid, floor: 0 }))
   await inTransaction(pool, async (client) => {
+    await restartReshard(client, laneId)
     // excludes the holder's commit, whose fence takes the row in share mode
     await client.query(
       'update waybill.lanes set epoch = epoch + 1, holder = null, dispatcher = null where id = $1::int',
@@ -45,6 +47,7 @@ async function sendBack(pool: pg.Pool, { laneId, floor, snapshot }: Reread, to: 
     // what is stored of earlier deltas would accuse the same messages again
     await client.query('delete from waybill.positions where lane_id = $1::int', [laneId])
     await client.query('delete from waybill.deltas where lane_id = $1::int', [laneId])
+    await planDeltas(client, laneId, [])
     await insertPosition(client, laneId, {
       n: Number(last.n) + 1,
       delta,

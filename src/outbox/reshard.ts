@@ -1,0 +1,244 @@
+import type pg from 'pg'
+import { shardOf } from '../core/shard.js'
+import { loadSql } from '../db/sql.js'
+import { inTransaction } from '../db/transaction.js'
+import { type Delta, type Running, type Tick, followingDelta, standingAfter } from './delta.js'
+import { type LaneFence, type Queryable, type StoredPosition, loadPosition } from './lane-store.js'
+import { addLanes, planDeltas } from './position-store.js'
+import type { TakenTick } from './tick.js'
+
+/**
+ * Another number of shards sends keys to other lanes. So that no lane sends a later message of a key before another has
+ * delivered, or parked, the earlier ones, all old lanes are brought to one tick first, and the new ones start from it.
+ * Every step is a state in the database (see the migration of `waybill.reshards`): whoever comes next goes on.
+ */
+const openSql = loadSql(import.meta.url, './sql/reshard_open.sql')
+const restSql = loadSql(import.meta.url, './sql/lane_rest.sql')
+
+export interface OpenReshard {
+  readonly id: string
+  readonly destination: string
+  /** All its lanes rest: the next step can be taken. */
+  readonly ready: boolean
+  /** Lanes that nobody is to take until then. */
+  readonly resting: readonly number[]
+}
+
+export type ReshardStep = 'barrier' | 'done'
+
+/**
+ * Asks for `shards` in place of `current`; equal numbers call off what was asked for before. For `deploy`, in its
+ * transaction. Resolves to whether a change is now under way.
+ */
+export async function changeShards(
+  client: pg.ClientBase,
+  destination: string,
+  current: number,
+  shards: number,
+): Promise<boolean> {
+  if (current === shards) {
+    await cancel(client, destination)
+    return false
+  }
+  await client.query(
+    `insert into waybill.reshards (destination, from_shards, to_shards) values ($1::text, $2::int, $3::int)
+     on conflict (destination) where ended_at is null do update set to_shards = excluded.to_shards`,
+    [destination, current, shards],
+  )
+  await client.query(
+    `update waybill.lanes set state = 'closing' where destination = $1::text and state in ('active', 'paused')`,
+    [destination],
+  )
+  await tellDispatchers(client)
+  return true
+}
+
+async function cancel(client: pg.ClientBase, destination: string): Promise<void> {
+  const { rowCount } = await client.query(
+    `update waybill.reshards set ended_at = clock_timestamp(), outcome = 'cancelled'
+      where destination = $1::text and ended_at is null`,
+    [destination],
+  )
+  if (rowCount === 0) return
+  // a lane stands at a position of its own at any time: from there it goes on, through what was planned for it
+  await client.query(
+    `update waybill.lanes set state = case when pause_kind is null then 'active' else 'paused' end, rests = false
+      where destination = $1::text and state = 'closing'`,
+    [destination],
+  )
+  await tellDispatchers(client)
+}
+
+export async function openReshards(db: Queryable): Promise<OpenReshard[]> {
+  const { rows } = await db.query<{ id: string; destination: string; ready: boolean; resting: number[] }>(openSql)
+  return rows
+}
+
+/**
+ * Releases a closing lane that has ended at the point where it was to. Resolves to false when, by what is stored, it
+ * does not stand there: it must be run again.
+ */
+export async function restLane(db: Queryable, { laneId, epoch, holder }: Omit<LaneFence, 'nonce'>): Promise<boolean> {
+  const { rowCount } = await db.query(restSql, [laneId, epoch, holder])
+  if (rowCount !== 1) return false
+  await tellDispatchers(db)
+  return true
+}
+
+/**
+ * Takes the next step of a reshard whose lanes all rest. `takeTick` resolves to a tick that is durable. Resolves to
+ * undefined when somebody else is at it, or was quicker. Safe to call at any time, by any number of dispatchers.
+ */
+export async function advanceReshard(
+  pool: pg.Pool,
+  id: string,
+  takeTick: () => Promise<TakenTick>,
+): Promise<ReshardStep | undefined> {
+  const lanes = await inTransaction(pool, (client) => lockResting(client, id))
+  if (!lanes) return undefined
+  // Lanes that rest stay where they are, so a tick that is taken now is newer than all of them.
+  const tick = standsAtOne(lanes.positions) ? undefined : await takeTick()
+  return inTransaction(pool, async (client) => {
+    const locked = await lockResting(client, id)
+    if (!locked) return undefined
+    if (standsAtOne(locked.positions)) return finish(client, locked)
+    if (!tick || !(await isOfNow(client, tick))) return undefined
+    return setBarrier(client, locked, tick)
+  })
+}
+
+/**
+ * Sends the lanes of a destination back to the first step: one of them was given another position. Call it before the
+ * lane's row is written, so that locks are taken in one order.
+ */
+export async function restartReshard(client: pg.ClientBase, laneId: number): Promise<void> {
+  const { rows } = await client.query<{ destination: string }>(
+    `update waybill.reshards r set barrier = null, barrier_at = null
+       from waybill.lanes l where l.id = $1::int and r.destination = l.destination and r.ended_at is null
+     returning r.destination`,
+    [laneId],
+  )
+  const destination = rows[0]?.destination
+  if (destination === undefined) return
+  await client.query(
+    `with closing as (select l.id from waybill.lanes l where l.destination = $1::text and l.state = 'closing' order by l.id for update)
+     update waybill.lanes l set rests = false from closing c where c.id = l.id`,
+    [destination],
+  )
+}
+
+interface Resting {
+  readonly id: string
+  readonly destination: string
+  readonly fromShards: number
+  readonly toShards: number
+  readonly positions: readonly (StoredPosition & { readonly laneId: number })[]
+}
+
+// The row of the reshard, then those of its lanes: nobody commits for a lane, takes it or acts on it meanwhile.
+async function lockResting(client: pg.ClientBase, id: string): Promise<Resting | undefined> {
+  const { rows } = await client.query<{ destination: string; from_shards: number; to_shards: number }>(
+    `select r.destination, r.from_shards, r.to_shards from waybill.reshards r
+      where r.id = $1::bigint and r.ended_at is null for update skip locked`,
+    [id],
+  )
+  const row = rows[0]
+  if (!row) return undefined
+  const { rows: lanes } = await client.query<{ id: number; rests: boolean }>(
+    `select l.id, l.rests and l.holder is null as rests from waybill.lanes l
+      where l.destination = $1::text and l.state = 'closing' order by l.id for update`,
+    [row.destination],
+  )
+  if (lanes.length === 0 || lanes.some((lane) => !lane.rests)) return undefined
+  const positions = []
+  for (const lane of lanes) positions.push({ ...(await loadPosition(client, lane.id)), laneId: lane.id })
+  return {
+    id,
+    destination: row.destination,
+    fromShards: row.from_shards,
+    toShards: row.to_shards,
+    positions,
+  }
+}
+
+function standsAtOne(positions: Resting['positions']): boolean {
+  return new Set(positions.map((p) => p.delta.to.snapshot)).size === 1
+}
+
+async function isOfNow(client: pg.ClientBase, tick: TakenTick): Promise<boolean> {
+  const { rowCount } = await client.query('select from waybill.incarnation i where i.nonce = $1::uuid', [tick.nonce])
+  return rowCount === 1
+}
+
+async function setBarrier(client: pg.ClientBase, { id, positions }: Resting, tick: TakenTick): Promise<ReshardStep> {
+  for (const { laneId, delta } of positions) await planDeltas(client, laneId, [followingDelta(delta, tick)])
+  await client.query(
+    'update waybill.reshards set barrier = $2::pg_snapshot, barrier_at = clock_timestamp() where id = $1::bigint',
+    [id, tick.snapshot],
+  )
+  await client.query('update waybill.lanes set rests = false where id = any($1::int[])', [
+    positions.map((p) => p.laneId),
+  ])
+  await tellDispatchers(client)
+  return 'barrier'
+}
+
+async function finish(client: pg.ClientBase, reshard: Resting): Promise<ReshardStep> {
+  const { destination, fromShards, toShards, positions } = reshard
+  const old = positions.map((p) => p.laneId)
+  const delta = startOfNew(positions)
+  await client.query(
+    `update waybill.lanes set state = 'closed', epoch = epoch + 1, rests = false, dispatcher = null where id = any($1::int[])`,
+    [old],
+  )
+  const added = await addLanes(client, { name: destination, shards: toShards }, { delta, after: delta.to.ceiling })
+  const moved = await moveDeliveries(client, old, added)
+  await client.query('update waybill.destinations set shards = $2::int where name = $1::text', [destination, toShards])
+  await client.query(
+    `update waybill.reshards set ended_at = clock_timestamp(), outcome = 'done', barrier = $2::pg_snapshot where id = $1::bigint`,
+    [reshard.id, delta.to.snapshot],
+  )
+  await client.query(
+    `insert into waybill.audit (action, target, reason)
+     values ('reshard', jsonb_build_object('destination', $1::text, 'from', $2::int, 'to', $3::int, 'closed', $4::int[],
+             'opened', $5::int[], 'movedDeliveries', $6::int), 'the configuration asks for it')`,
+    [destination, fromShards, toShards, old, added, moved],
+  )
+  await tellDispatchers(client)
+  return 'done'
+}
+
+// All lanes have the same snapshot; each knows floors that hold for it, and so the lowest of each hold for all.
+function startOfNew(positions: Resting['positions']): Delta {
+  const stands = positions.map((p) => standingAfter(p.delta))
+  const floors = new Map<string, number>()
+  for (const { running } of stands)
+    for (const { xid, floor } of running) floors.set(xid, Math.min(floor, floors.get(xid) ?? floor))
+  const running: Running[] = [...floors].map(([xid, floor]) => ({ xid, floor }))
+  const to: Tick = {
+    snapshot: stands[0]?.snapshot as string,
+    floor: Math.min(...stands.map((s) => s.floor)),
+    ceiling: Math.max(...positions.map((p) => p.delta.to.ceiling)),
+  }
+  return { n: 0, from: { snapshot: to.snapshot, floor: to.floor, running }, to }
+}
+
+// Parked deliveries go to the new lane of their key, where they hold what is behind them as before.
+async function moveDeliveries(client: pg.ClientBase, from: number[], to: readonly number[]): Promise<number> {
+  const { rows } = await client.query<{ seq: string; message_id: string; key: string | null }>(
+    'select d.seq::text, d.message_id, d.key from waybill.deliveries d where d.lane_id = any($1::int[]) for update',
+    [from],
+  )
+  const lanes = rows.map((row) => to[shardOf(row.key, row.message_id, to.length)])
+  await client.query(
+    `update waybill.deliveries d set lane_id = x.lane
+       from unnest($2::bigint[], $3::uuid[], $4::int[]) x(seq, id, lane)
+      where d.lane_id = any($1::int[]) and d.seq = x.seq and d.message_id = x.id`,
+    [from, rows.map((row) => row.seq), rows.map((row) => row.message_id), lanes],
+  )
+  return rows.length
+}
+
+async function tellDispatchers(db: Queryable): Promise<void> {
+  await db.query(`select pg_notify('waybill_lanes', '')`)
+}
