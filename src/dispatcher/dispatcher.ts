@@ -20,6 +20,8 @@ import {
   signOff,
 } from '../outbox/dispatcher-store.js'
 import { type LaneFence, loadParked, loadPosition } from '../outbox/lane-store.js'
+import { loadPlan } from '../outbox/position-store.js'
+import { restLane } from '../outbox/reshard.js'
 import { type LogReader, PostgresLogReader } from '../outbox/log-reader.js'
 import { SharedPages } from '../outbox/shared-pages.js'
 import type { MaintenanceSettings } from '../outbox/retention/index.js'
@@ -29,6 +31,7 @@ import { Lane } from './lane.js'
 import { Lease, LivenessWatch } from './lease.js'
 import { Listener } from './listener.js'
 import { PageStream } from './page-stream.js'
+import { Resharding } from './reshard.js'
 import { planShare } from './share.js'
 import { Stager } from './stager.js'
 import { Ticker, type TickerSettings, defaultTickerSettings } from './ticker.js'
@@ -90,6 +93,7 @@ export class Dispatcher {
   readonly #listener: Listener | undefined
   readonly #stager: Stager
   readonly #upkeep: Upkeep | undefined
+  readonly #resharding: Resharding
   readonly #held = new Map<number, Held>()
   readonly #beatNow = new Kick()
   readonly #beaten = new Set<() => void>()
@@ -125,6 +129,7 @@ export class Dispatcher {
       asleep: () => this.#ticker.asleep,
       onStaged: () => this.#ticker.look(),
     })
+    this.#resharding = new Resharding({ pool, ticker: this.#ticker, logger, onStep: () => this.#beatNow.kick() })
     if (options.maintenance) {
       this.#upkeep = new Upkeep({ pool, clock, logger, ticker: this.#ticker, settings: options.maintenance })
     }
@@ -229,7 +234,7 @@ export class Dispatcher {
     this.#over = true
     this.#beatNow.kick()
     await this.#loop
-    await Promise.all([this.#listener?.stop(), this.#stager.stop(), this.#upkeep?.stop()])
+    await Promise.all([this.#listener?.stop(), this.#stager.stop(), this.#upkeep?.stop(), this.#resharding.stop()])
     await this.#ticker.stop()
     this.#o.pool.off('error', this.#connectionLost)
     if (this.#loop) await signOff(this.#o.pool, this.#me.id).catch(() => undefined)
@@ -266,13 +271,16 @@ export class Dispatcher {
     this.#nonce = seen.nonce
     this.#watch.observe(seen.dispatchers)
     for (const done of [...this.#beaten]) done()
+    await this.#resharding.look(seen.lanes)
     this.#checkHeld(seen)
     const latest = this.#ticker.latest
     if (latest && seen.sequence.last > latest.ceiling) this.#ticker.look()
     const reached = Math.max(latest?.floor ?? 0, seen.storedFloor)
     this.#sequenceBroken ||= seen.sequenceCache !== 1 || seen.sequence.last < reached
     if (this.#sequenceBroken) await this.#mendSequence(seen, reached)
-    if (!this.#stopping) await this.#share(seen)
+    if (this.#stopping) return
+    await this.#share(seen)
+    this.#resharding.advance()
   }
 
   #checkHeld(seen: Beat): void {
@@ -282,7 +290,10 @@ export class Dispatcher {
       if (lane?.holder !== held.holder) {
         held.lane?.abort(new WaybillError('WAYBILL_STALE_HOLDER', 'the lane was taken by another dispatcher'))
         held.stopping = true
-      } else if (lane.commands !== held.commands) {
+        continue
+      }
+      if (lane.state === 'closing') held.lane?.close()
+      if (lane.commands !== held.commands) {
         held.commands = lane.commands
         held.lane?.reloadParked()
       }
@@ -300,6 +311,7 @@ export class Dispatcher {
       isAlive: (id) => this.#watch.isAlive(id),
       serves: (lane) => this.#held.has(lane.id),
       canServe: (lane) => this.#canServe(lane),
+      rests: (lane) => this.#resharding.rests(lane.id),
     })
     for (const lane of giveBack) {
       const held = this.#held.get(lane.id)
@@ -367,6 +379,9 @@ export class Dispatcher {
         held.lane = await this.#openLane(held, fence)
         if (held.stopping) held.lane.stop()
         await held.lane.run()
+        if (held.stopping || !held.lane.halted) continue
+        if (await restLane(pool, { laneId: held.seen.id, epoch, holder: held.holder })) return
+        await this.#nextBeat()
       } catch (error) {
         if (WaybillError.isInstance(error) && error.code === 'WAYBILL_STALE_HOLDER') {
           logger.warn({ ...name, err: error }, 'lane lost')
@@ -389,12 +404,14 @@ export class Dispatcher {
     const destination = this.#destinations.get(seen.destination) as ServedDestination
     const { settings, adapter, patterns } = destination
     const start = await loadPosition(pool, seen.id)
+    const plan = await loadPlan(pool, seen.id, start.delta.n)
     const parked = await loadParked(pool, seen.id, settings.maxParked * 2)
     const matches = topicMatcher(patterns)
     const stream = new PageStream({
       reader: this.#reader,
       ticker: this.#ticker,
       start,
+      planned: plan.deltas,
       filter: { topicRegex: patterns.map(topicPatternSource).join('|') || '^$', destination: seen.destination },
       wants: (message) => {
         const wanted = message.destinations ? message.destinations.includes(seen.destination) : matches(message.topic)
@@ -402,6 +419,7 @@ export class Dispatcher {
       },
       limit: Math.min(pageSize, settings.window),
     })
+    if (plan.closing) stream.close()
     return new Lane({
       name: laneName(seen),
       fence,

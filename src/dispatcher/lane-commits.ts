@@ -53,12 +53,12 @@ export class LaneCommits {
     this.#mark = this.#o.window.advance() ?? this.#mark
   }
 
-  /** Starts a commit when there is something to write and none is under way. */
-  commit(): void {
+  /** Starts a commit when there is something to write and none is under way. `quietToo`: a mere move of the cursor, too. */
+  commit(quietToo = false): void {
     const { buffer, clock, pool } = this.#o
     if (this.#busy || (buffer.empty && !this.#mark)) return
     const quiet = buffer.empty && !this.progress
-    if (quiet && clock.monotonic() - this.#committedAt < quietCommitMs) return
+    if (quiet && !quietToo && clock.monotonic() - this.#committedAt < quietCommitMs) return
     this.#run(async () => (await this.#write(pool))())
   }
 

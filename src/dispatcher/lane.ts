@@ -128,6 +128,17 @@ export class Lane {
     this.#kick.kick()
   }
 
+  /** It gives way to other lanes: at the end of what it reads it stops by itself, with all of it settled and stored. */
+  close(): void {
+    this.#o.stream.close()
+    this.#kick.kick()
+  }
+
+  /** It was closed, and has read to its end. */
+  get halted(): boolean {
+    return this.#o.stream.halted
+  }
+
   /** Second stage: calls under way are aborted; what they had not settled counts as not delivered. */
   abort(reason: unknown = new Error('stopped')): void {
     this.#stopping = true
@@ -155,6 +166,7 @@ export class Lane {
         if (this.#failure) throw this.#failure
         if (!this.#o.leaseValid()) throw leaseExpired()
         this.#commits.advance()
+        if (this.halted && this.#window.size === 0) this.#stopping = true
         if (!this.#stopping) {
           this.#readPage()
           if (this.#reload) this.#readParked()
@@ -162,7 +174,7 @@ export class Lane {
           this.#send()
         }
         if (this.#commits.progress) this.#pause.confirm()
-        this.#commits.commit()
+        this.#commits.commit(this.halted)
         if (this.#stopping && this.#calls === 0 && this.#commits.idle) return
         await this.#kick.wait(this.#nextTimer())
       }
