@@ -26,7 +26,7 @@ import { type LogReader, PostgresLogReader } from '../outbox/log-reader.js'
 import { SharedPages } from '../outbox/shared-pages.js'
 import type { MaintenanceSettings } from '../outbox/retention/index.js'
 import { recoverSequence } from '../outbox/sequence-recovery.js'
-import type { DispatcherHooks, DispatcherLogger, LaneName } from './hooks.js'
+import { type DispatcherHooks, type DispatcherLogger, type LaneName, callHook } from './hooks.js'
 import { Lane } from './lane.js'
 import { Lease, LivenessWatch } from './lease.js'
 import { Listener } from './listener.js'
@@ -71,6 +71,8 @@ interface Held {
   lane: Lane | undefined
   ended: Promise<void>
   stopping: boolean
+  /** Why it is another's now. */
+  lost: WaybillError | undefined
   commands: number
 }
 
@@ -288,8 +290,9 @@ export class Dispatcher {
     for (const held of this.#held.values()) {
       const lane = stored.get(held.seen.id)
       if (lane?.holder !== held.holder) {
-        held.lane?.abort(new WaybillError('WAYBILL_STALE_HOLDER', 'the lane was taken by another dispatcher'))
+        held.lost = new WaybillError('WAYBILL_STALE_HOLDER', 'the lane was taken by another dispatcher')
         held.stopping = true
+        held.lane?.fail(held.lost)
         continue
       }
       if (lane.state === 'closing') held.lane?.close()
@@ -362,10 +365,11 @@ export class Dispatcher {
       lane: undefined,
       ended: Promise.resolve(),
       stopping: false,
+      lost: undefined,
       commands: lane.commands,
     }
     this.#held.set(lane.id, held)
-    hooks.onLaneAcquired?.(laneName(lane))
+    callHook(logger, laneName(lane), () => hooks.onLaneAcquired?.(laneName(lane)))
     held.ended = this.#serve(held, epoch).finally(() => this.#held.delete(lane.id))
   }
 
@@ -384,14 +388,19 @@ export class Dispatcher {
         await this.#nextBeat()
       } catch (error) {
         if (WaybillError.isInstance(error) && error.code === 'WAYBILL_STALE_HOLDER') {
-          logger.warn({ ...name, err: error }, 'lane lost')
-          hooks.onLaneLost?.(name, error.message)
-          return
+          held.lost = error
+          break
         }
         logger.error({ ...name, err: error }, 'lane starts again from what is stored')
         this.#ticker.reset()
         await this.#nextBeat()
       }
+    }
+    const { lost } = held
+    if (lost) {
+      logger.warn({ ...name, err: lost }, 'lane lost')
+      callHook(logger, name, () => hooks.onLaneLost?.(name, lost.message))
+      return
     }
     await releaseLanes(pool, this.#me.id, [{ laneId: held.seen.id, holder: held.holder }]).catch((error: unknown) =>
       logger.warn({ ...name, err: error }, 'could not release the lane: others wait for its lease to end'),

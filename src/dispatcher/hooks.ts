@@ -1,4 +1,5 @@
 import type { DeliveryFailure } from '../adapters/contract.js'
+import { messageOf } from '../core/errors.js'
 import type { PauseKind } from './outage.js'
 
 export interface LaneName {
@@ -14,7 +15,10 @@ export interface MessageName {
   readonly attempt: number
 }
 
-/** What an application may listen to. Hooks are called after the fact; what they throw is logged and changes nothing. */
+/**
+ * What an application may listen to. Hooks are called after the fact and not waited for; what they throw, or reject with,
+ * is logged and changes nothing.
+ */
 export interface DispatcherHooks {
   onDelivered?(lane: LaneName, count: number): void
   /** A delivery failed and was parked, or failed again. */
@@ -32,4 +36,15 @@ export interface DispatcherLogger {
   info(fields: object, message?: string): void
   warn(fields: object, message?: string): void
   error(fields: object, message?: string): void
+}
+
+/** Calls an application's hook. */
+export function callHook(logger: DispatcherLogger, lane: LaneName, hook: () => unknown): void {
+  const failed = (error: unknown): void => logger.error({ ...lane, err: messageOf(error) }, 'a hook threw')
+  try {
+    const result = hook()
+    if (result instanceof Promise) result.catch(failed)
+  } catch (error) {
+    failed(error)
+  }
 }

@@ -27,6 +27,7 @@ export class LaneCommits {
   #mark: LowWater | undefined
   #committedAt: number
   #busy = false
+  #told: number
   /** Messages delivered since the lane began. */
   delivered: number
   /** Something was settled since the last commit. */
@@ -36,6 +37,7 @@ export class LaneCommits {
     this.#o = options
     this.#position = options.start
     this.delivered = options.start.delivered
+    this.#told = this.delivered
     this.#committedAt = options.clock.monotonic()
   }
 
@@ -103,7 +105,7 @@ export class LaneCommits {
     const newDelta = mark !== undefined && mark.delta !== this.#position.delta
     const { n } = this.#position
     const position = mark ? { n: n + 1, delta: mark.delta, after: mark.after, delivered: this.delivered } : null
-    const delivered = position ? this.delivered - this.#position.delivered : 0
+    const { delivered } = this
     this.#mark = undefined
     this.progress = false
     this.#committedAt = clock.monotonic()
@@ -111,7 +113,8 @@ export class LaneCommits {
     return () => {
       if (position) this.#position = position
       done()
-      onCommitted({ delivered, inStep })
+      onCommitted({ delivered: delivered - this.#told, inStep })
+      this.#told = delivered
     }
   }
 }

@@ -19,7 +19,7 @@ export interface LanePauseOptions {
   readonly backoff: BackoffSettings
   /** The lane's row says that it is paused. */
   readonly written: boolean
-  readonly hook: (call: () => void) => void
+  readonly hook: (call: () => unknown) => void
   readonly fail: (error: unknown) => void
 }
 

@@ -9,7 +9,7 @@ import type { Tick } from '../outbox/delta.js'
 import { type LaneFence, type StoredDelivery, type StoredPosition, loadParked } from '../outbox/lane-store.js'
 import type { LogReader } from '../outbox/log-reader.js'
 import { CommitBuffer } from './commit-buffer.js'
-import type { DispatcherHooks, DispatcherLogger, LaneName } from './hooks.js'
+import { type DispatcherHooks, type DispatcherLogger, type LaneName, callHook } from './hooks.js'
 import { LaneCommits } from './lane-commits.js'
 import { LaneParked } from './lane-parked.js'
 import { LanePause } from './lane-pause.js'
@@ -438,12 +438,8 @@ export class Lane {
     return Math.max(1, at - now)
   }
 
-  #hook(call: () => void): void {
-    try {
-      call()
-    } catch (error) {
-      this.#o.logger.error({ ...this.#o.name, err: messageOf(error) }, 'a hook threw')
-    }
+  #hook(call: () => unknown): void {
+    callHook(this.#o.logger, this.#o.name, call)
   }
 }
 

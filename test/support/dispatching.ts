@@ -1,15 +1,9 @@
 import type pg from 'pg'
-import type {
-  Adapter,
-  Capabilities,
-  DeliverContext,
-  Outcome,
-  OutboundMessage,
-} from '../../src/adapters/contract.js'
+import type { Adapter, Capabilities, DeliverContext, Outcome, OutboundMessage } from '../../src/adapters/contract.js'
 import { systemClock, type Clock } from '../../src/core/clock.js'
 import type { DeliverySettings } from '../../src/core/delivery-settings.js'
 import { Dispatcher, type ServedDestination } from '../../src/dispatcher/dispatcher.js'
-import type { DispatcherHooks } from '../../src/dispatcher/hooks.js'
+import type { DispatcherHooks, DispatcherLogger } from '../../src/dispatcher/hooks.js'
 import { deploy } from '../../src/outbox/configuration-store.js'
 import { createLogger, silentLogger } from '../../src/telemetry/logger.js'
 
@@ -71,6 +65,7 @@ export interface TestDispatcherOptions {
   readonly hooks?: DispatcherHooks
   readonly fingerprint?: string
   readonly generation?: number
+  readonly logger?: DispatcherLogger
 }
 
 /** Deploys a configuration and starts a dispatcher on it. Stop it yourself. */
@@ -105,7 +100,7 @@ export async function startDispatcher(options: TestDispatcherOptions): Promise<D
     pageSize: options.pageSize ?? 100,
     destinations: served,
     clock: options.clock ?? systemClock,
-    logger: process.env['WAYBILL_TEST_LOG'] ? createLogger({ level: 'debug' }) : silentLogger,
+    logger: options.logger ?? (process.env['WAYBILL_TEST_LOG'] ? createLogger({ level: 'debug' }) : silentLogger),
     hooks: options.hooks ?? {},
   })
   await dispatcher.start()
