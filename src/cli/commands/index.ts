@@ -4,6 +4,7 @@ import { register as config } from './config.js'
 import { register as destinations } from './destinations.js'
 import { register as destinationsRemove } from './destinations-remove.js'
 import { register as dispatch } from './dispatch.js'
+import { register as doctor } from './doctor.js'
 import { register as drop } from './drop.js'
 import { register as maintain } from './maintain.js'
 import { register as migrate } from './migrate.js'
@@ -18,5 +19,5 @@ export const commands: readonly Register[] = [
   ...[config, migrate, dispatch],
   ...[publish, cancel],
   ...[status, undelivered, show, retry, drop],
-  ...[destinations, destinationsRemove, maintain],
+  ...[destinations, destinationsRemove, maintain, doctor],
 ]

@@ -1,0 +1,59 @@
+import { codeOf, messageOf } from '../../core/errors.js'
+import type { Check, Examination, Finding } from './finding.js'
+import { dispatchersCheck, lanesCheck, maintenanceCheck } from './lanes.js'
+import { notificationsCheck } from './notifications.js'
+import { diskCheck, partitionsCheck } from './partitions.js'
+import { driftCheck, migrationsCheck, sequenceCheck } from './schema.js'
+import { clockCheck, settingsCheck, transactionsCheck } from './server.js'
+
+export { type Examination, type Finding, type Level } from './finding.js'
+
+const checks: readonly Check[] = [
+  migrationsCheck,
+  settingsCheck,
+  driftCheck,
+  sequenceCheck,
+  dispatchersCheck,
+  lanesCheck,
+  partitionsCheck,
+  maintenanceCheck,
+  diskCheck,
+  transactionsCheck,
+  clockCheck,
+  notificationsCheck,
+]
+
+/**
+ * Looks at everything that is known to go wrong, one thing after another, and changes nothing. What it can't look at is
+ * a finding too, so that silence never passes for health.
+ */
+export async function runDoctor(examination: Examination): Promise<Finding[]> {
+  const findings: Finding[] = []
+  let schema = false
+  for (const check of checks) {
+    if (check.needsSchema && !schema) continue
+    const found = await look(check, examination)
+    findings.push(...found.map((finding) => ({ check: check.name, ...finding })))
+    if (check === migrationsCheck) schema = found.every(({ level }) => level !== 'error')
+  }
+  return findings
+}
+
+async function look(check: Check, examination: Examination): Promise<Omit<Finding, 'check'>[]> {
+  try {
+    return await check.run(examination)
+  } catch (thrown) {
+    // insufficient_privilege: a user who may not look is no fault of what it would have looked at
+    const forbidden = codeOf(thrown) === '42501'
+    return [
+      {
+        level: forbidden ? 'warn' : 'error',
+        what: `could not look: ${messageOf(thrown)}`,
+        why: 'it is not known whether all is well here',
+        remedy: forbidden
+          ? 'run doctor as a user with waybill_dispatcher or as the owner of the tables, and with pg_monitor'
+          : 'see to this error first',
+      },
+    ]
+  }
+}

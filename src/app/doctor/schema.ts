@@ -1,0 +1,85 @@
+import { WaybillError } from '../../core/errors.js'
+import { pendingMigrations } from '../../db/migrate.js'
+import { loadSql } from '../../db/sql.js'
+import { checkSequence } from '../../outbox/sequence-guard.js'
+import { type Check, error, type Finding, ok, warn } from './finding.js'
+
+/** Whether the schema is this version's. The one check that runs first: without a schema few others have a meaning. */
+export const migrationsCheck: Check = {
+  name: 'schema',
+  needsSchema: false,
+  async run({ pool }) {
+    const client = await pool.connect()
+    try {
+      const pending = await pendingMigrations(client)
+      if (pending.length === 0) return [ok('no migration is pending')]
+      return [
+        error(
+          `${pending.length} migrations are pending: ${pending.join(', ')}`,
+          'dispatchers of this version refuse to start',
+          'run: waybill migrate',
+        ),
+      ]
+    } catch (thrown) {
+      if (!WaybillError.isInstance(thrown)) throw thrown
+      if (thrown.code === 'WAYBILL_SCHEMA_NEWER') {
+        return [warn(thrown.message, 'a later version migrated this database', 'run doctor with that version')]
+      }
+      if (thrown.code !== 'WAYBILL_MIGRATION_CHANGED') throw thrown
+      return [
+        error(thrown.message, 'what the database has is not what this version was tested with', 'restore the file'),
+      ]
+    } finally {
+      client.release()
+    }
+  },
+}
+
+const objectsSql = loadSql(import.meta.url, '../../outbox/inspect/schema_objects.sql')
+
+const driftKinds: Record<string, { readonly level: 'warn' | 'error'; readonly why: string; readonly remedy: string }> =
+  {
+    trigger: { level: 'warn', why: 'it runs with every publish or commit of a lane', remedy: 'drop it' },
+    index: { level: 'error', why: 'reads of the log go without it', remedy: 'reindex it, concurrently' },
+    default: {
+      level: 'error',
+      why: 'readers rely on xid and seq being drawn by their defaults, in this order: messages would be lost',
+      remedy: 'set the default back to what prisma/migrations says',
+    },
+    privilege: {
+      level: 'warn',
+      why: 'a seq that is drawn by hand, or a message that is inserted, changed or deleted by hand, is lost to readers',
+      remedy: 'revoke it; EXECUTE on waybill.publish is all that a publisher needs (waybill migrate --roles)',
+    },
+  }
+
+/** What was done to the schema besides migrating it, where it hurts. */
+export const driftCheck: Check = {
+  name: 'drift',
+  needsSchema: true,
+  async run({ pool }) {
+    const { rows } = await pool.query<{ kind: string; what: string }>(objectsSql)
+    if (rows.length === 0) return [ok('nothing was added to or taken from the schema where it hurts')]
+    return rows.map(({ kind, what }): Omit<Finding, 'check'> => {
+      const { level, why, remedy } = driftKinds[kind] ?? { level: 'warn', why: 'unknown', remedy: 'look at it' }
+      return { level, what, why, remedy }
+    })
+  },
+}
+
+/** Whether the log's sequence is as readers need it. */
+export const sequenceCheck: Check = {
+  name: 'sequence',
+  needsSchema: true,
+  async run({ pool }) {
+    const check = await checkSequence(pool)
+    if (check.ok) return [ok(`stands at ${check.last.toLocaleString('en-US')}`)]
+    return check.problems.map(({ message }) =>
+      error(
+        message,
+        'messages get sequence numbers at which no lane looks any more',
+        'a dispatcher mends it at its next heartbeat, and reads again what it missed: start one, and look at its log',
+      ),
+    )
+  },
+}

@@ -1,0 +1,31 @@
+-- schema_objects(): what a schema that is as migrated does not have, in words, and what of it readers and publishers rely on.
+--   kind  trigger: on a table of the log's hot path; index: not valid; default, privilege: of the log and its sequence
+select 'trigger' as kind, format('trigger %I on %s', t.tgname, t.tgrelid::regclass) as what
+  from pg_trigger t join pg_class c on c.oid = t.tgrelid
+ where c.relnamespace = 'waybill'::regnamespace and not t.tgisinternal
+   and (c.relname in ('deliveries', 'positions', 'deltas', 'lanes') or c.relname ~ '^messages')
+union all
+select 'index', format('index %s on %s', i.indexrelid::regclass, i.indrelid::regclass)
+  from pg_index i join pg_class c on c.oid = i.indrelid
+ where c.relnamespace = 'waybill'::regnamespace and not i.indisvalid
+union all
+select 'default', format('waybill.messages.%s defaults to %s', e.name, coalesce(pg_get_expr(d.adbin, d.adrelid), 'nothing'))
+  from (values ('xid', 'pg_current_xact_id()'), ('seq', 'nextval(''waybill.message_seq''::regclass)')) e(name, expected)
+  join pg_attribute a on a.attrelid = 'waybill.messages'::regclass and a.attname = e.name
+  left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
+ where pg_get_expr(d.adbin, d.adrelid) is distinct from e.expected
+union all
+-- the owner and superusers may do anything; waybill_dispatcher moves what is due into the log
+select 'privilege', format('%s may %s', g.grantee::regrole, g.privilege_type || ' ' || g.object)
+  from (
+    select x.grantee, x.privilege_type, 'waybill.messages' as object, c.relowner
+      from pg_class c cross join lateral aclexplode(c.relacl) x
+     where c.oid = 'waybill.messages'::regclass and x.privilege_type in ('INSERT', 'UPDATE', 'DELETE', 'TRUNCATE')
+    union all
+    select x.grantee, x.privilege_type, 'waybill.message_seq', c.relowner
+      from pg_class c cross join lateral aclexplode(c.relacl) x
+     where c.oid = 'waybill.message_seq'::regclass and x.privilege_type in ('USAGE', 'UPDATE')) g
+ where g.grantee <> g.relowner
+   and not exists (select from pg_class p cross join lateral aclexplode(p.relacl) x
+                    where p.oid = 'waybill.positions'::regclass and x.grantee = g.grantee and x.privilege_type = 'INSERT')
+ order by 1, 2
