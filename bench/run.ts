@@ -2,6 +2,7 @@ import { availableParallelism } from 'node:os'
 import { parseArgs } from 'node:util'
 import { benches } from './benches/index.js'
 import { asAdmin, dropLeftovers } from './lib/database.js'
+import { buildSides } from './lib/build.js'
 import { ensurePeers, findNode, serviceUrl } from './lib/environment.js'
 import { compare, figure, jsonLine, printComparisons, printTable } from './lib/report.js'
 import { type Bench, type Options, type Run, type Side } from './lib/types.js'
@@ -62,10 +63,13 @@ async function main(bench: Bench): Promise<number> {
   const endings: (() => Promise<void>)[] = []
   process.once('SIGINT', () => void end(endings).finally(() => process.exit(130)))
   try {
+    const build = await buildSides()
+    endings.push(() => build.remove())
     const sides = await bench.sides({
       options,
       server,
       node: node.path,
+      build: build.directory,
       service: (name) => serviceUrl(name, progress),
       note: (text) => console.log(`note: ${text}`),
       onEnd: (work) => endings.push(work),

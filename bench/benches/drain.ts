@@ -57,6 +57,7 @@ function side(context: BenchContext, name: string, messages: number, options: Si
         await database.settle()
         const measured = await runSide({
           node: context.node,
+          build: context.build,
           side: `drain-${name}`,
           input: { url: database.url, messages, ...options.input },
           profile: name === 'waybill' && round === 1 ? context.options.profile : undefined,

@@ -1,15 +1,13 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { createRequire } from 'node:module'
 import { createInterface } from 'node:readline'
-import { fileURLToPath, pathToFileURL } from 'node:url'
+import { join } from 'node:path'
 import { type Measured } from './side.js'
-
-const tsx = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href
-const stripTypes = new URL('typescript.mjs', import.meta.url).href
 
 export interface ChildOptions {
   readonly node: string
+  /** Where `buildSides` put them. */
+  readonly build: string
   /** File below `bench/sides`, without `.ts`. */
   readonly side: string
   readonly input: unknown
@@ -19,16 +17,15 @@ export interface ChildOptions {
 
 export interface SideProcess {
   readonly pid: number
-  /** Starts the measured stretch; resolves when it is over. */
+  /** Starts the measured stretch; resolves when it is over and the process has ended. */
   measure(): Promise<Measured>
   kill(): Promise<void>
 }
 
 /** Starts a side in a process of its own; resolves when it is prepared. */
-export async function startSide({ node, side, input, profile }: ChildOptions): Promise<SideProcess> {
-  const script = fileURLToPath(new URL(`../sides/${side}.ts`, import.meta.url))
-  const loader = node === process.execPath ? tsx : stripTypes
-  const child = spawn(node, ['--no-warnings', '--import', loader, script], {
+export async function startSide({ node, build, side, input, profile }: ChildOptions): Promise<SideProcess> {
+  const script = join(build, 'bench', 'sides', `${side}.js`)
+  const child = spawn(node, ['--no-warnings', '--expose-gc', script], {
     env: { ...process.env, NODE_OPTIONS: undefined, BENCH_INPUT: JSON.stringify(input), BENCH_PROFILE: profile },
     stdio: ['pipe', 'pipe', 'pipe'],
   })

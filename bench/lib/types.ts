@@ -58,6 +58,8 @@ export interface BenchContext {
   readonly server: string
   /** The Node that runs the sides. */
   readonly node: string
+  /** Directory of the compiled sides. */
+  readonly build: string
   /** Starts a service when it does not run; gives its URL. */
   service(name: 'rabbitmq' | 'kafka'): Promise<string>
   note(text: string): void

@@ -1,0 +1,49 @@
+import { defaultRegistry } from '../../src/adapters/default-registry.js'
+import { kafkaSettings } from '../../src/config/destinations/kafka.js'
+import { rabbitmqSettings } from '../../src/config/destinations/rabbitmq.js'
+import { webhookSettings } from '../../src/config/destinations/webhook.js'
+import { serveSide } from '../lib/side.js'
+import { dispatch } from '../lib/waybill.js'
+
+interface Input {
+  readonly url: string
+  readonly messages: number
+  readonly kind: 'rabbitmq' | 'kafka' | 'webhook'
+  /** As a configuration file has them. */
+  readonly settings: object
+}
+
+const schemas = { rabbitmq: rabbitmqSettings, kafka: kafkaSettings, webhook: webhookSettings }
+const complain = (fields: object, message?: string): void => console.error(message, fields)
+const logger = { debug: () => undefined, info: () => undefined, warn: complain, error: complain }
+
+/** From the log through a dispatcher to the real server, with the defaults of a configuration. */
+await serveSide<Input>(async ({ url, messages, kind, settings }) => {
+  const factory = defaultRegistry().get(kind)
+  const adapter = factory.create(schemas[kind].parse(settings), { destination: 'target', logger })
+  let committed = 0
+  let done: () => void = () => undefined
+  const all = new Promise<void>((resolve) => (done = resolve))
+  const { dispatcher, stop } = await dispatch({
+    url,
+    destinations: { target: adapter },
+    settings: { receipts: factory.receiptsByDefault },
+    hooks: {
+      onDelivered(_lane, count) {
+        committed += count
+        if (committed >= messages) done()
+      },
+    },
+  })
+  return {
+    async run() {
+      await dispatcher.start()
+      await all
+      return { messages: committed }
+    },
+    async close() {
+      await stop()
+      await adapter.close()
+    },
+  }
+})
