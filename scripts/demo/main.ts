@@ -18,8 +18,7 @@ try {
   else if (!(await runDemo(options, view, paint, stop))) process.exitCode = 1
 } catch (error) {
   view.clear()
-  const reason: unknown = stop.signal.aborted ? stop.signal.reason : error
-  console.error(`\n${paint.red('✗')} ${reason instanceof Error ? reason.message : String(reason)}`)
+  console.error(`\n${paint.red('✗')} ${error instanceof Error ? error.message : String(error)}`)
   if (process.env['WAYBILL_DEBUG']) console.error(error)
   process.exitCode = 1
 }

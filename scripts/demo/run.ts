@@ -39,7 +39,7 @@ export async function runDemo(options: DemoOptions, view: View, paint: Paint, st
 
     const port = await pickPort(0)
     const child = (name: string, args: readonly string[]): Child => {
-      const env = { ...environment, PORT: String(port), WAYBILL_LEASE_MS: '3000', WAYBILL_LOG_LEVEL: 'warn' }
+      const env = { ...environment, PORT: String(port), WAYBILL_LEASE_MS: '5000', WAYBILL_LOG_LEVEL: 'warn' }
       const onUnexpectedEnd = (text: string) => stop.abort(new Error(text))
       const made = new Child({ name, args, env, directory: stage.directory, onUnexpectedEnd })
       releases.push(() => made.stop())
