@@ -100,6 +100,7 @@ export class Dispatcher {
   readonly #beatNow = new Kick()
   readonly #beaten = new Set<() => void>()
   #nonce = ''
+  #starting: Promise<void> | undefined
   #loop: Promise<void> | undefined
   #stop: Promise<void> | undefined
   #stopping = false
@@ -181,12 +182,22 @@ export class Dispatcher {
     return this.#ticker.asleep
   }
 
-  async start(): Promise<void> {
-    if (this.#loop) return
+  /** Takes its share of lanes and delivers. Safe to call twice; after a stop it does nothing. */
+  start(): Promise<void> {
+    this.#starting ??= this.#startOnce().catch((error: unknown) => {
+      this.#starting = undefined
+      throw error
+    })
+    return this.#starting
+  }
+
+  async #startOnce(): Promise<void> {
+    if (this.#stopping) return
     const { reread } = await recoverSequence(this.#o.pool)
     if (reread.length > 0)
       this.#o.logger.error({ lanes: reread.map((r) => r.laneId) }, 'seqs had been used again: these lanes read again')
     await this.#beat()
+    if (this.#stopping) return
     this.#ticker.start()
     this.#stager.start()
     this.#upkeep?.start()
@@ -195,19 +206,21 @@ export class Dispatcher {
   }
 
   /**
-   * Resolves when everything that was committed before the call is delivered, or parked, by whoever holds the lanes.
-   * Rejects when `signal` aborts.
+   * Resolves when everything that was committed before the call is delivered, or parked, in the lanes that this dispatcher
+   * holds, and no lane that it could serve is without a holder. Rejects when `signal` aborts, and with
+   * `WAYBILL_DISPATCHER_STOPPED` when the dispatcher stops first.
    */
   async drain(signal?: AbortSignal): Promise<void> {
     const tick = await this.#ticker.fresh()
     while (!signal?.aborted && !this.#over) {
       const held = [...this.#held.values()]
-      const all = this.#servable().every((lane) => this.#held.has(lane.id) || this.#othersHold(lane))
+      const all = this.#last && this.#servable().every((lane) => this.#held.has(lane.id) || this.#othersHold(lane))
       if (all && held.every(({ lane }) => lane?.drainedBeyond(tick))) return
       this.#ticker.look()
       await this.#o.clock.sleep(20, signal)
     }
     signal?.throwIfAborted()
+    throw new WaybillError('WAYBILL_DISPATCHER_STOPPED', 'the dispatcher was stopped before everything was delivered')
   }
 
   /**
@@ -222,6 +235,7 @@ export class Dispatcher {
   async #stopOnce(drainMs: number): Promise<void> {
     this.#stopping = true
     this.#beatNow.kick()
+    await this.#starting?.catch(() => undefined)
     const held = [...this.#held.values()]
     for (const h of held) {
       h.stopping = true
@@ -236,10 +250,11 @@ export class Dispatcher {
     this.#over = true
     this.#beatNow.kick()
     await this.#loop
+    await Promise.all([...this.#held.values()].map((h) => h.ended)) // one that was being taken when the stop came
     await Promise.all([this.#listener?.stop(), this.#stager.stop(), this.#upkeep?.stop(), this.#resharding.stop()])
     await this.#ticker.stop()
     this.#o.pool.off('error', this.#connectionLost)
-    if (this.#loop) await signOff(this.#o.pool, this.#me.id).catch(() => undefined)
+    if (this.#starting) await signOff(this.#o.pool, this.#me.id).catch(() => undefined)
   }
 
   async #run(): Promise<void> {
@@ -323,7 +338,7 @@ export class Dispatcher {
       held.lane?.stop()
     }
     if (outdated) return
-    for (const lane of take) if (!this.#held.has(lane.id)) await this.#take(lane)
+    for (const lane of take) if (!this.#stopping && !this.#held.has(lane.id)) await this.#take(lane)
   }
 
   // Messages now get seqs below the floors of the lanes, where nobody looks. Nothing is read before it is mended.
@@ -364,7 +379,7 @@ export class Dispatcher {
       holder,
       lane: undefined,
       ended: Promise.resolve(),
-      stopping: false,
+      stopping: this.#stopping,
       lost: undefined,
       commands: lane.commands,
     }

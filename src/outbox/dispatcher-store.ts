@@ -115,9 +115,10 @@ export async function releaseLanes(
   await db.query(`select pg_notify('waybill_lanes', '')`)
 }
 
-/** Strikes a dispatcher off. Its lanes must have been released. */
+/** Strikes a dispatcher off. Its lanes must have been released. The others share them out as soon as they hear of it. */
 export async function signOff(db: Queryable, dispatcher: string): Promise<void> {
   await db.query('delete from waybill.dispatchers where id = $1::uuid', [dispatcher])
+  await db.query(`select pg_notify('waybill_lanes', '')`)
 }
 
 /**

@@ -70,6 +70,13 @@ export interface TestDispatcherOptions {
 
 /** Deploys a configuration and starts a dispatcher on it. Stop it yourself. */
 export async function startDispatcher(options: TestDispatcherOptions): Promise<Dispatcher> {
+  const dispatcher = await makeDispatcher(options)
+  await dispatcher.start()
+  return dispatcher
+}
+
+/** Deploys a configuration; the dispatcher for it is yours to start. */
+export async function makeDispatcher(options: TestDispatcherOptions): Promise<Dispatcher> {
   const served: ServedDestination[] = Object.entries(options.destinations).map(([name, d]) => ({
     name,
     adapter: d.adapter,
@@ -90,7 +97,7 @@ export async function startDispatcher(options: TestDispatcherOptions): Promise<D
       patterns: s.patterns,
     })),
   })
-  const dispatcher = new Dispatcher({
+  return new Dispatcher({
     pool: options.pool,
     listenUrl: options.listenUrl,
     name: 'test',
@@ -103,8 +110,6 @@ export async function startDispatcher(options: TestDispatcherOptions): Promise<D
     logger: options.logger ?? (process.env['WAYBILL_TEST_LOG'] ? createLogger({ level: 'debug' }) : silentLogger),
     hooks: options.hooks ?? {},
   })
-  await dispatcher.start()
-  return dispatcher
 }
 
 /** Publishes through SQL; resolves to the id. */
