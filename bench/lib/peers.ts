@@ -1,7 +1,10 @@
+import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { pathToFileURL } from 'node:url'
+import { fileURLToPath, pathToFileURL } from 'node:url'
 
-const require = createRequire(new URL('../package.json', import.meta.url))
+// compiled, this file lies beside a link to the checkout's `bench` (build.ts)
+const linked = fileURLToPath(new URL('../peers/package.json', import.meta.url))
+const require = createRequire(existsSync(linked) ? linked : new URL('../package.json', import.meta.url))
 
 /**
  * A package of `bench/package.json`. Its types are given by who asks, so that the checkout type-checks without the other
