@@ -8,7 +8,7 @@
  * Everything else behind `--` goes to `vitest run`.
  */
 import { spawn } from 'node:child_process'
-import { existsSync, statSync } from 'node:fs'
+import { existsSync, lstatSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 
 const root = join(import.meta.dirname, '..')
@@ -40,7 +40,9 @@ if (interrupted !== undefined) process.exitCode = 130
 
 async function main() {
   requireNode()
-  if (dependenciesAreOld()) await step('dependencies', npm, ['ci', '--no-audit', '--no-fund'])
+  // `npm ci` empties the directory first: never through a link into somebody else's
+  if (!isLink('node_modules') && dependenciesAreOld())
+    await step('dependencies', npm, ['ci', '--no-audit', '--no-fund'])
   if (checks) {
     await step('build', npm, ['run', '--silent', 'build'])
     await step('checks', npm, ['run', '--silent', 'check'])
@@ -63,6 +65,10 @@ function requireNode() {
   if (major < 20 || (major === 20 && minor < 19)) {
     throw new Error(`Node.js 20.19 or later is needed; this is ${process.versions.node}`)
   }
+}
+
+function isLink(file) {
+  return lstatSync(join(root, file), { throwIfNoEntry: false })?.isSymbolicLink() === true
 }
 
 /** npm writes the hidden lock file at the end of each installation. */

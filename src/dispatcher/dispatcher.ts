@@ -278,7 +278,8 @@ export class Dispatcher {
     if (this.#listener && this.#last && !this.#heard) this.#ticker.setListening(false)
     this.#heard = false
     const renewed = this.#lease.renewing()
-    const seen = await beat(pool, this.#me)
+    // one that stops beats as generation 0: it keeps what it holds alive, and is not counted among those who share
+    const seen = await beat(pool, this.#stopping ? { ...this.#me, generation: 0 } : this.#me)
     renewed()
     this.#last = seen
     if (this.#nonce !== '' && this.#nonce !== seen.nonce) {
