@@ -2,3 +2,4 @@
 export { migrate, pendingMigrations, type MigrateProgress, type MigrateResult } from '../db/migrate.js'
 export { migrationSql } from '../db/migrate-sql.js'
 export { applyRoles, type RolesReport } from '../db/roles.js'
+export { rebaseRestored, type RebaseReport } from '../outbox/rebase.js'

@@ -21,6 +21,7 @@ import {
 } from '../outbox/dispatcher-store.js'
 import { type LaneFence, loadParked, loadPosition } from '../outbox/lane-store.js'
 import { loadPlan } from '../outbox/position-store.js'
+import { rebaseRestored } from '../outbox/rebase.js'
 import { restLane } from '../outbox/reshard.js'
 import { type LogReader, PostgresLogReader } from '../outbox/log-reader.js'
 import { SharedPages } from '../outbox/shared-pages.js'
@@ -193,6 +194,7 @@ export class Dispatcher {
 
   async #startOnce(): Promise<void> {
     if (this.#stopping) return
+    await this.#rebaseRestored()
     const { reread } = await recoverSequence(this.#o.pool)
     if (reread.length > 0)
       this.#o.logger.error({ lanes: reread.map((r) => r.laneId) }, 'seqs had been used again: these lanes read again')
@@ -285,6 +287,7 @@ export class Dispatcher {
     if (this.#nonce !== '' && this.#nonce !== seen.nonce) {
       logger.warn({}, 'the database crashed or was promoted: lanes start again from what is stored')
       this.#resetLanes('WAYBILL_STALE_INCARNATION', 'the database crashed or was promoted')
+      await this.#rebaseRestored()
     }
     this.#nonce = seen.nonce
     this.#watch.observe(seen.dispatchers)
@@ -340,6 +343,15 @@ export class Dispatcher {
     }
     if (outdated) return
     for (const lane of take) if (!this.#stopping && !this.#held.has(lane.id)) await this.#take(lane)
+  }
+
+  // Positions that came with a dump, or by logical replication, are another server's: nothing is read before they are put
+  // in terms of this one.
+  async #rebaseRestored(): Promise<void> {
+    const rebased = await rebaseRestored(this.#o.pool)
+    if (!rebased) return
+    this.#ticker.reset()
+    this.#o.logger.warn({ ...rebased }, 'the database was restored or switched over: lanes find their way from there')
   }
 
   // Messages now get seqs below the floors of the lanes, where nobody looks. Nothing is read before it is mended.

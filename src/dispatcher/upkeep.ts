@@ -1,5 +1,6 @@
 import type pg from 'pg'
 import type { Clock } from '../core/clock.js'
+import { noteCluster } from '../outbox/rebase.js'
 import { runMaintenance, type MaintenanceSettings } from '../outbox/retention/index.js'
 import { countUnrouted } from '../outbox/unrouted.js'
 import type { DispatcherLogger } from './hooks.js'
@@ -59,6 +60,7 @@ export class Upkeep {
     const { pool, clock, logger, settings, ticker } = this.#o
     const { signal } = this.#abort
     try {
+      await noteCluster(pool)
       const { tasks } = await runMaintenance(pool, settings, { signal, clock })
       for (const { task, error } of tasks)
         if (error && !signal.aborted) logger.error({ task, err: error }, 'maintenance failed')

@@ -2,8 +2,9 @@ import type pg from 'pg'
 import { WaybillError } from '../core/errors.js'
 import { topicPatternSource } from '../core/topic-pattern.js'
 import { inTransaction } from '../db/transaction.js'
-import { type Delta, everythingAbove, startingAt } from './delta.js'
-import { addLanes } from './position-store.js'
+import { everythingAbove, readAgainUpTo, startingAt } from './delta.js'
+import { type LaneStart, addLanes } from './position-store.js'
+import { type RebaseReport, rebaseRestored, xidBoundary } from './rebase.js'
 import { changeShards } from './reshard.js'
 import { type TakenTick, takeTick } from './tick.js'
 
@@ -38,6 +39,8 @@ export interface Deployed {
   readonly orphaned: readonly string[]
   /** Destinations on their way to another number of shards: dispatchers carry it out (`reshard.ts`). */
   readonly resharding: readonly string[]
+  /** The database had been restored or switched over, and nobody had noticed yet. */
+  readonly rebased: RebaseReport | undefined
 }
 
 /**
@@ -45,11 +48,12 @@ export interface Deployed {
  * from which it reads. Destinations that it no longer names are marked and keep everything: removing is an act of its own.
  */
 export async function deploy(pool: pg.Pool, deployment: Deployment): Promise<Deployed> {
+  const rebased = await rebaseRestored(pool)
   const tick = await takeTick(pool, 0)
   return inTransaction(pool, async (client) => {
     await client.query('select pg_advisory_xact_lock(7718266, 2)')
     const { generation, stale, known } = await generationOf(client, deployment)
-    if (stale) return { generation, stale, added: [], orphaned: [], resharding: [] }
+    if (stale) return { generation, stale, added: [], orphaned: [], resharding: [], rebased }
     if (!known) {
       await client.query(
         `insert into waybill.configurations (fingerprint, generation, explicit) values ($1::text, $2::int, $3::boolean)
@@ -80,7 +84,7 @@ export async function deploy(pool: pg.Pool, deployment: Deployment): Promise<Dep
       'update waybill.destinations set configured = false where configured and name <> all($1::text[]) returning name',
       [names],
     )
-    return { generation, stale, added, orphaned: orphans.map((o) => o.name), resharding }
+    return { generation, stale, added, orphaned: orphans.map((o) => o.name), resharding, rebased }
   })
 }
 
@@ -128,18 +132,19 @@ async function upsert(
   )
 }
 
-async function startOf(
-  client: pg.ClientBase,
-  from: 'earliest' | 'latest' | Date,
-  tick: TakenTick,
-): Promise<{ delta: Delta; after: number }> {
-  if (from === 'latest') return { delta: startingAt(tick), after: tick.ceiling }
-  if (from === 'earliest') return { delta: everythingAbove(0, tick), after: 0 }
-  const { rows } = await client.query<{ floor: string | null }>(
-    'select (min(m.seq) - 1)::text as floor from waybill.messages m where m.created_at >= $1::timestamptz',
-    [from],
-  )
-  const floor = rows[0]?.floor
-  if (floor === null || floor === undefined) return { delta: startingAt(tick), after: tick.ceiling }
-  return { delta: everythingAbove(Number(floor), tick), after: Number(floor) }
+async function startOf(client: pg.ClientBase, from: 'earliest' | 'latest' | Date, tick: TakenTick): Promise<LaneStart> {
+  const fromTip = { delta: startingAt(tick), after: tick.ceiling }
+  if (from === 'latest') return fromTip
+  let floor = 0
+  if (from !== 'earliest') {
+    const { rows } = await client.query<{ floor: string | null }>(
+      'select (min(m.seq) - 1)::text as floor from waybill.messages m where m.created_at >= $1::timestamptz',
+      [from],
+    )
+    if (typeof rows[0]?.floor !== 'string') return fromTip
+    floor = Number(rows[0].floor)
+  }
+  if (floor >= (await xidBoundary(client))) return { delta: everythingAbove(floor, tick), after: floor }
+  const [delta, ...planned] = readAgainUpTo(tick, floor, 0)
+  return { delta, after: floor, planned }
 }

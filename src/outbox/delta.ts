@@ -1,4 +1,4 @@
-import { emptySnapshot, isVisibleIn, parseSnapshot } from './snapshot.js'
+import { emptySnapshot, isVisibleIn, parseSnapshot, wholeSnapshot } from './snapshot.js'
 import { WaybillError } from '../core/errors.js'
 
 /** What a reader knows of one moment of the log. See `tick.ts` for how it is taken. */
@@ -55,6 +55,20 @@ export function startingAt(tick: Tick): Delta {
 /** The delta of a lane that reads everything above `floor`, up to `tick`. */
 export function everythingAbove(floor: number, tick: Tick): Delta {
   return { n: 0, from: { snapshot: emptySnapshot, floor, running: [] }, to: tick }
+}
+
+/** A tick that sees everything up to `seq`, whoever wrote it. For `to` of a delta that has a planned one behind it. */
+export function whole(seq: number): Tick {
+  return { snapshot: wholeSnapshot, floor: seq, ceiling: seq }
+}
+
+/**
+ * For a part of the log whose messages may carry xids of another server: everything above `floor`, whoever wrote it, and
+ * then on from `tick`. What was running in `tick` is a straggler: it comes when it has committed, perhaps a second time.
+ */
+export function readAgainUpTo(tick: Tick, floor: number, n: number): [Delta, Delta] {
+  const everything = { n, from: { snapshot: emptySnapshot, floor, running: [] }, to: whole(tick.ceiling) }
+  return [everything, { ...startingAt(tick), n: n + 1 }]
 }
 
 /** The stragglers worth a look: those that have ended in `to`, and whose floor leaves room above `after`. */

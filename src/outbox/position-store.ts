@@ -58,13 +58,15 @@ export async function loadPlan(db: Queryable, laneId: number, after: number): Pr
 export interface LaneStart {
   readonly delta: Delta
   readonly after: number
+  /** What comes after it, in place of a delta up to a fresh tick. */
+  readonly planned?: readonly Delta[]
 }
 
 /** Adds a destination's lanes, each with the position that it reads from; resolves to their ids, by shard. */
 export async function addLanes(
   client: pg.ClientBase,
   destination: { readonly name: string; readonly shards: number },
-  { delta, after }: LaneStart,
+  { delta, after, planned = [] }: LaneStart,
 ): Promise<number[]> {
   const ids: number[] = []
   for (let shard = 0; shard < destination.shards; shard++) {
@@ -74,6 +76,7 @@ export async function addLanes(
     )
     const id = rows[0]?.id as number
     await insertPosition(client, id, { n: 0, delta, after, delivered: 0 })
+    await planDeltas(client, id, planned)
     ids.push(id)
   }
   return ids

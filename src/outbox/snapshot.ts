@@ -13,6 +13,9 @@ export interface Snapshot {
 /** Sees nothing: below it lies only what PostgreSQL itself wrote. The `from` of a lane that starts at the beginning. */
 export const emptySnapshot = '3:3:'
 
+/** Sees every transaction, also those that another server numbered. */
+export const wholeSnapshot = '9223372036854775807:9223372036854775807:'
+
 export function parseSnapshot(text: string): Snapshot {
   const [xmin, xmax, xip] = text.split(':')
   if (xmin === undefined || xmax === undefined || xip === undefined) throw new TypeError(`not a snapshot: ${text}`)

@@ -29,17 +29,14 @@ export class Cluster {
   /** A new primary with Waybill's schema. */
   static async create(settings: Record<string, string> = {}): Promise<Cluster> {
     const cluster = await Cluster.#empty()
-    await cluster.#run('initdb', [
-      '-U',
-      'postgres',
-      '--auth=trust',
-      '--encoding=UTF8',
-      '--no-locale',
-      '--no-instructions',
-    ])
+    await cluster.#init()
     await cluster.start(settings)
     await applyMigrations(cluster.url)
     return cluster
+  }
+
+  async #init(): Promise<void> {
+    await this.#run('initdb', ['-U', 'postgres', '--auth=trust', '--encoding=UTF8', '--no-locale', '--no-instructions'])
   }
 
   static async #empty(): Promise<Cluster> {
@@ -60,6 +57,20 @@ export class Cluster {
     await run(join(bin, 'pg_basebackup'), ['-d', this.url, '-D', copy.#directory, '-R', '-X', 'stream', '-c', 'fast'], {
       as: this.#as,
       cwd: tmpdir(),
+    })
+    await copy.start()
+    return copy
+  }
+
+  /** This server after pg_upgrade, stopped for good; the new one is started. */
+  async upgraded(): Promise<Cluster> {
+    const copy = await Cluster.#empty()
+    await copy.#init()
+    await this.stop()
+    const directories = ['-d', this.#directory, '-D', copy.#directory]
+    await run(join(bin, 'pg_upgrade'), ['-b', bin, '-B', bin, ...directories, '-U', 'postgres'], {
+      as: this.#as,
+      cwd: join(copy.#directory, '..'),
     })
     await copy.start()
     return copy

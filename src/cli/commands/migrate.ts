@@ -1,4 +1,5 @@
-import { applyRoles, migrate, migrationSql, pendingMigrations } from '../../app/migrations.js'
+import type pg from 'pg'
+import type { RebaseReport } from '../../app/migrations.js'
 import { codeOf } from '../../core/errors.js'
 import { type CommandContext, defineCommand, type ExitCode, option, usageError } from '../command.js'
 
@@ -22,37 +23,50 @@ export const register = defineCommand({
   async run(ctx, _args, { check, sql, roles: withRoles, wait }): Promise<ExitCode> {
     if ([check, sql, withRoles].filter(Boolean).length > 1) throw usageError('give one of --check, --sql and --roles')
     if (sql) return printSql(ctx)
+    const { applyRoles, migrate, pendingMigrations, rebaseRestored } = await import('../../app/migrations.js')
     const pool = await ctx.directPool()
-    const client = await pool.connect()
-    try {
-      if (check) {
-        const pending = await pendingMigrations(client)
-        const text = pending.length === 0 ? 'nothing is pending' : `pending: ${pending.join(', ')}`
-        ctx.out.value({ pending }, text)
-        return pending.length === 0 ? 0 : 1
-      }
-      const result = await migrate(client, {
+    if (check) {
+      const pending = await onOne(pool, pendingMigrations)
+      const text = pending.length === 0 ? 'nothing is pending' : `pending: ${pending.join(', ')}`
+      ctx.out.value({ pending }, text)
+      return pending.length === 0 ? 0 : 1
+    }
+    const result = await onOne(pool, (client) =>
+      migrate(client, {
         waitMs: wait,
         signal: ctx.io.signal,
         onProgress: ({ migration, state, detail }) => {
           if (state === 'waiting') ctx.io.stderr.write(`${migration} waits: ${detail ?? ''}\n`)
         },
-      })
-      const text = result.applied.length === 0 ? 'nothing was pending' : `applied ${result.applied.join(', ')}`
-      if (!withRoles) {
-        ctx.out.value(result, text)
-        return 0
-      }
-      const roles = await applyRoles(client)
-      const granted = `granted to ${roles.granted.join(', ') || 'nobody'}`
-      const rest = roles.adminSql === null ? [] : ['-- for an administrator:', roles.adminSql.trimEnd()]
-      ctx.out.value({ ...result, roles }, [text, granted, ...rest].join('\n'))
-      return roles.adminSql === null ? 0 : 1
-    } finally {
-      client.release()
+      }),
+    )
+    const rebased = await rebaseRestored(pool)
+    const said = [result.applied.length === 0 ? 'nothing was pending' : `applied ${result.applied.join(', ')}`]
+    if (rebased) said.push(rebaseText(rebased))
+    const report = { ...result, ...(rebased && { rebased }) }
+    if (!withRoles) {
+      ctx.out.value(report, said.join('\n'))
+      return 0
     }
+    const roles = await onOne(pool, applyRoles)
+    said.push(`granted to ${roles.granted.join(', ') || 'nobody'}`)
+    if (roles.adminSql !== null) said.push('-- for an administrator:', roles.adminSql.trimEnd())
+    ctx.out.value({ ...report, roles }, said.join('\n'))
+    return roles.adminSql === null ? 0 : 1
   },
 })
+
+// The pool may be one connection wide: nothing is asked of it while this client is out.
+async function onOne<T>(pool: pg.Pool, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
+  const client = await pool.connect()
+  return work(client).finally(() => client.release())
+}
+
+function rebaseText({ lanes, fromStart }: RebaseReport): string {
+  const rest =
+    fromStart.length === 0 ? '' : `; ${fromStart.length} of them read all of the log again, as seqs were used again`
+  return `the database was restored or switched over: ${lanes.length} lanes find their way from there${rest}`
+}
 
 async function printSql(ctx: CommandContext): Promise<ExitCode> {
   const script = await pendingSql(ctx)
@@ -61,6 +75,7 @@ async function printSql(ctx: CommandContext): Promise<ExitCode> {
 }
 
 async function pendingSql(ctx: CommandContext): Promise<string> {
+  const { migrationSql } = await import('../../app/migrations.js')
   let pool
   try {
     pool = await ctx.directPool()

@@ -1,0 +1,113 @@
+/**
+ * A logical dump restored into another cluster, and a switch-over by logical replication, bring positions whose
+ * snapshots and xids are the old server's. Among themselves and with the xids that messages carry they are as good as
+ * before; with transactions of this server they must not be compared. So each lane
+ *   1. ends the delta that it was reading, in the old terms;
+ *   2. reads what ran in its last snapshot, in the old terms, up to that tick's floor;
+ *   3. reads everything above that floor, whoever wrote it, up to a tick of this server;
+ *   4. goes on from that tick.
+ * A sequence's values come with a dump, so what is published here lies above every stored floor: nothing is lost, and
+ * only what became visible between the floor and the snapshot of the last tick comes twice. Where seqs were given out again
+ * (the sequence was not brought along, and somebody published before it was mended) lanes read all of the log again.
+ */
+import type pg from 'pg'
+import { loadSql } from '../db/sql.js'
+import { inTransaction } from '../db/transaction.js'
+import { type Delta, readAgainUpTo, standingAfter, whole } from './delta.js'
+import { loadPosition } from './lane-store.js'
+import { planDeltas } from './position-store.js'
+import { restartReshard } from './reshard.js'
+import { mendSequence } from './sequence-guard.js'
+import { type TakenTick, takeTick, whenDurable } from './tick.js'
+
+const lanesSql = loadSql(import.meta.url, './sql/rebase_lanes.sql')
+const identitiesSql = loadSql(import.meta.url, './sql/identities_mend.sql')
+
+export interface RebaseReport {
+  /** Lanes that were given a way from the old server's terms to this one's. */
+  readonly lanes: readonly number[]
+  /** Of those, lanes that read all of the log again. */
+  readonly fromStart: readonly number[]
+  /** Messages up to this seq may carry xids of the old server. */
+  readonly boundary: number
+}
+
+/**
+ * Whether the stored positions are in this server's terms; where they are, says so again. Rebases the lanes where they
+ * are not. Call it before anything reads the log: at the start, and whenever the incarnation has changed. Resolves to
+ * undefined when there was nothing to do. Safe to call by several processes at once.
+ */
+export async function rebaseRestored(pool: pg.Pool): Promise<RebaseReport | undefined> {
+  if ((await isOwn(pool)) && (await noteCluster(pool))) return undefined
+  const client = await pool.connect()
+  try {
+    await client.query(identitiesSql)
+    await mendSequence(client)
+  } finally {
+    client.release()
+  }
+  const tick = await takeTick(pool, 0)
+  await whenDurable(pool, tick.lsn)
+  return inTransaction(pool, (tx) => rebase(tx, tick))
+}
+
+/** Writes down once more that this is the server of the stored positions. Resolves to false when it is not. */
+export async function noteCluster(pool: pg.Pool): Promise<boolean> {
+  const { rowCount } = await pool.query(
+    `update waybill.cluster c set xid = pg_current_xact_id(), noted_at = clock_timestamp()
+      where c.xmin = c.xid::xid and c.relation = c.tableoid`,
+  )
+  return rowCount === 1
+}
+
+/** The seq up to which messages may carry xids of another server; 0: none do. */
+export async function xidBoundary(client: pg.ClientBase): Promise<number> {
+  const { rows } = await client.query<{ boundary: string }>('select c.boundary::text from waybill.cluster c')
+  return Number(rows[0]?.boundary ?? 0)
+}
+
+async function isOwn(db: pg.Pool | pg.ClientBase): Promise<boolean> {
+  const { rows } = await db.query<{ own: boolean }>('select c.own from waybill.cluster_mark c')
+  return rows[0]?.own === true
+}
+
+async function rebase(client: pg.ClientBase, tick: TakenTick): Promise<RebaseReport | undefined> {
+  await client.query('select pg_advisory_xact_lock(7718266, 6)')
+  if (await isOwn(client)) return undefined
+  const { rows: lanes } = await client.query<{ id: number; reused: boolean }>(lanesSql)
+  for (const { id } of lanes) await restartReshard(client, id)
+  // whoever holds a lane in the restored rows holds it on the old server
+  await client.query(
+    `update waybill.lanes set epoch = epoch + 1, holder = null, dispatcher = null where state <> 'closed'`,
+  )
+  await client.query('delete from waybill.dispatchers')
+  for (const { id, reused } of lanes) {
+    const { delta } = await loadPosition(client, id)
+    await planDeltas(client, id, reused ? readAgainUpTo(tick, 0, delta.n + 1) : wayOut(delta, tick))
+  }
+  // an xid of the old server may never be reached here, and the partition would never go
+  await client.query('update waybill.partition_marks set passed_xid = pg_current_xact_id()')
+  const report: RebaseReport = {
+    lanes: lanes.map((lane) => lane.id),
+    fromStart: lanes.filter((lane) => lane.reused).map((lane) => lane.id),
+    boundary: tick.ceiling,
+  }
+  await client.query(
+    `insert into waybill.cluster (xid, relation, boundary, rebased_at)
+     values (pg_current_xact_id(), 'waybill.cluster'::regclass, $1::bigint, clock_timestamp())
+     on conflict (one) do update set xid = excluded.xid, relation = excluded.relation, boundary = excluded.boundary,
+       noted_at = excluded.noted_at, rebased_at = excluded.rebased_at`,
+    [tick.ceiling],
+  )
+  await client.query(
+    `insert into waybill.audit (action, target, reason)
+     values ('rebase', $1::jsonb, 'the database was restored or switched over: stored positions were another server''s')`,
+    [JSON.stringify(report)],
+  )
+  return report
+}
+
+function wayOut(last: Delta, tick: TakenTick): Delta[] {
+  const { floor } = last.to
+  return [{ n: last.n + 1, from: standingAfter(last), to: whole(floor) }, ...readAgainUpTo(tick, floor, last.n + 2)]
+}
