@@ -3,7 +3,7 @@ import type { Clock } from '../core/clock.js'
 import { Kick } from '../core/signal-flag.js'
 import { fallAsleep, wakeUp } from '../outbox/dispatcher-store.js'
 import { parseSnapshot } from '../outbox/snapshot.js'
-import { type TakenTick, lastSeq, oldestRunning, takeTick, whenDurable } from '../outbox/tick.js'
+import { type Glance, type TakenTick, glance, takeTick, whenDurable } from '../outbox/tick.js'
 
 export interface TickerSettings {
   /** Wait between looks at the log while it moves, ms. Doubles up to `idleMs` while it does not. */
@@ -38,6 +38,7 @@ export class Ticker {
   readonly #waited = new Kick()
   readonly #lookNow = new Kick()
   #latest: SharedTick | undefined
+  #seen: Glance | undefined
   #listening = false
   #asleep = false
   #stopped = false
@@ -162,7 +163,7 @@ export class Ticker {
       }
       try {
         const now = this.#clock.monotonic()
-        if (await this.#look(false)) {
+        if (await this.#look()) {
           movedAt = now
           wait = this.#settings.busyMs
         } else if (this.#listening && now - movedAt >= this.#settings.sleepAfterMs) {
@@ -183,17 +184,17 @@ export class Ticker {
 
   /**
    * Looks whether there may be something new, and hands a tick to the waiters when there is. Resolves to whether the log
-   * moved; a transaction of somebody else that ended is a reason to read, not a sign of traffic.
+   * moved; a transaction of somebody else that ended is a reason to read, not a sign of traffic. A look that finds nothing
+   * costs one statement and no xid, however long others hold transactions open.
    */
-  async #look(always: boolean): Promise<boolean> {
-    const last = this.#latest
+  async #look(): Promise<boolean> {
     if (this.#notified !== undefined) this.#answer()
-    if (last && !always) {
-      const quiet = parseSnapshot(last.snapshot).running.length === 0
-      if (quiet && (await lastSeq(this.#pool)) <= last.ceiling) return false
-    }
+    const last = this.#latest
+    const seen = last && (await glance(this.#pool))
+    this.#seen = seen
+    if (seen && seen.last <= last.drawn && !stragglersEnded(last.snapshot, seen.snapshot)) return false
     const tick = await this.#take()
-    const moved = last === undefined || tick.ceiling > last.ceiling
+    const moved = last === undefined || tick.ceiling > last.drawn
     if (moved || stragglersEnded(last.snapshot, tick.snapshot)) this.#hand(tick)
     return moved
   }
@@ -207,8 +208,8 @@ export class Ticker {
       let ended = false
       for (let wait = 10; this.#listening && !this.#stopped; wait = Math.min(wait * 2, maxPollMs)) {
         const notified = this.#notified !== undefined
-        if ((await this.#look(!ended || notified)) || notified) return
-        if (!ended && (await oldestRunning(this.#pool)) >= BigInt(xmax)) {
+        if ((await this.#look()) || notified) return
+        if (!ended && this.#seen && parseSnapshot(this.#seen.snapshot).xmin >= BigInt(xmax)) {
           ended = true
           this.#onState()
         }

@@ -9,6 +9,12 @@ export interface TakenTick extends Tick {
   readonly nonce: string | null
   /** WAL position behind everything that the snapshot sees. */
   readonly lsn: string
+  /**
+   * The sequence's last value before the snapshot. Whoever the snapshot does not know draws greater ones: while the
+   * sequence stands here and what ran in the snapshot still runs, there is nothing new. `ceiling` would not do: a
+   * transaction that draws its xid and its seq between the snapshot and the look at the sequence lies below it.
+   */
+  readonly drawn: number
 }
 
 /**
@@ -38,6 +44,7 @@ export async function takeTick(pool: pg.Pool, floor: number): Promise<TakenTick>
       ceiling,
       nonce: nonce as string | null,
       lsn: lsn as string,
+      drawn: Number(probed?.[2]),
     }
   } catch (error) {
     // 25006 read_only_sql_transaction, 55000 object_not_in_prerequisite_state: what a stand-by answers
@@ -58,25 +65,30 @@ function standby(cause?: unknown): WaybillError {
 
 const tickSql = (floor: number): string => `begin isolation level read committed;
 select coalesce((select m.seq from waybill.messages m where m.seq > ${floor} order by m.seq desc limit 1), ${floor})::text,
-       pg_current_xact_id()::text;
+       pg_current_xact_id()::text,
+       (select (case when s.is_called then s.last_value else s.last_value - 1 end)::text from waybill.message_seq s);
 commit;
 select pg_current_snapshot()::text, pg_is_in_recovery(),
        (case when s.is_called then s.last_value else s.last_value - 1 end)::text,
        pg_current_wal_insert_lsn()::text, (select i.nonce::text from waybill.incarnation i)
   from waybill.message_seq s`
 
-/** The sequence's last value: the cheapest answer to "could there be anything new?". */
-export async function lastSeq(pool: pg.Pool): Promise<number> {
-  const { rows } = await pool.query<{ last: string }>(
-    'select (case when is_called then last_value else last_value - 1 end)::text as last from waybill.message_seq',
-  )
-  return Number(rows[0]?.last)
+/** What shows, in one statement that writes nothing, whether a tick could find anything new. */
+export interface Glance {
+  /** The sequence's last value. */
+  readonly last: number
+  /** `pg_snapshot` as text. */
+  readonly snapshot: string
 }
 
-/** The oldest transaction id that is still running (xmin of a snapshot). */
-export async function oldestRunning(pool: pg.Pool): Promise<bigint> {
-  const { rows } = await pool.query<{ xmin: string }>('select pg_snapshot_xmin(pg_current_snapshot())::text as xmin')
-  return BigInt(rows[0]?.xmin as string)
+export async function glance(pool: pg.Pool): Promise<Glance> {
+  const { rows } = await pool.query<{ last: string; snapshot: string }>(
+    `select (case when s.is_called then s.last_value else s.last_value - 1 end)::text as last,
+            pg_current_snapshot()::text as snapshot
+       from waybill.message_seq s`,
+  )
+  const { last, snapshot } = rows[0] as { last: string; snapshot: string }
+  return { last: Number(last), snapshot }
 }
 
 /**
