@@ -1,0 +1,25 @@
+# The dispatcher. Mount or copy waybill.config.ts into /app and set WAYBILL_DATABASE_URL:
+#   docker build -t waybill . && docker run --init -e WAYBILL_DATABASE_URL -v ./waybill.config.ts:/app/waybill.config.ts waybill
+FROM node:24-slim AS build
+WORKDIR /build
+COPY package.json package-lock.json ./
+RUN npm ci --ignore-scripts --no-audit --no-fund
+COPY tsconfig.json tsconfig.build.json ./
+COPY scripts/copy-assets.mjs scripts/
+COPY src src
+RUN npm run build && npm prune --omit=dev --ignore-scripts && npm install --no-save --ignore-scripts amqplib kafkajs
+
+FROM node:24-slim
+ENV NODE_ENV=production
+WORKDIR /app
+COPY --from=build --chown=node:node /build/package.json /waybill/package.json
+COPY --from=build --chown=node:node /build/node_modules /waybill/node_modules
+COPY --from=build --chown=node:node /build/dist /waybill/dist
+COPY --chown=node:node prisma/migrations /waybill/prisma/migrations
+# a configuration file imports waybill/config
+RUN mkdir -p node_modules && ln -s /waybill node_modules/waybill && ln -s /waybill/dist/cli/main.js /usr/local/bin/waybill && chmod +x /waybill/dist/cli/main.js
+USER node
+EXPOSE 9464
+# start it with --init (or tini), so that signals reach it as process 1
+ENTRYPOINT ["waybill"]
+CMD ["dispatch", "--health-port", "9464"]
