@@ -1,6 +1,6 @@
 import { createPool } from '../../src/db/pool.js'
 import { PostgresLogReader } from '../../src/outbox/log-reader.js'
-import { takeTick, lastSeq } from '../../src/outbox/tick.js'
+import { glance, takeTick } from '../../src/outbox/tick.js'
 import { serveSide } from '../lib/side.js'
 import { dispatch, noopAdapter } from '../lib/waybill.js'
 
@@ -42,7 +42,7 @@ async function emptyPolls(url: string): Promise<{ 'poll ms': number; 'tick+page 
   const whole: number[] = []
   for (let i = 0; i < 300; i++) {
     const start = performance.now()
-    await lastSeq(pool)
+    await glance(pool)
     const looked = performance.now()
     const to = await takeTick(pool, from.floor)
     // one seq beyond: the probe itself, not the shortcut that there is nothing to look at

@@ -14,7 +14,7 @@ interface Input {
 /** A dispatcher that goes about its business for a while: idling, or draining what others publish. */
 await serveSide<Input>(async ({ url, lanes, seconds, asleep }) => {
   const destinations = Object.fromEntries(Array.from({ length: lanes }, (_, i) => [`sink${i}`, noopAdapter]))
-  const { dispatcher, stop } = await dispatch({ url, destinations })
+  const { dispatcher } = await dispatch({ url, destinations })
   await dispatcher.start()
   while (asleep && !dispatcher.asleep) await new Promise((resolve) => setTimeout(resolve, 50))
   return {
@@ -25,6 +25,5 @@ await serveSide<Input>(async ({ url, lanes, seconds, asleep }) => {
       const rss = process.memoryUsage().rss / 1024 / 1024
       return { messages: 1, more: { rss } }
     },
-    close: stop,
   }
 })
