@@ -46,6 +46,11 @@ export class CommitBuffer {
     this.#settled.push({ seq: entry.seq, id: entry.id, was: entry.attempt })
   }
 
+  /** Deliveries that are settled and whose rows are still there. */
+  get settled(): readonly { readonly seq: number; readonly id: string }[] {
+    return this.#settled
+  }
+
   attempt(message: Sent, attempt: number, outcome: string, ms: number, failure?: DeliveryFailure): void {
     this.#attempts.push({
       id: message.id,

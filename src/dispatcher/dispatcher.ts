@@ -442,7 +442,7 @@ export class Dispatcher {
     const { settings, adapter, patterns } = destination
     const start = await loadPosition(pool, seen.id)
     const plan = await loadPlan(pool, seen.id, start.delta.n)
-    const parked = await loadParked(pool, seen.id, settings.maxParked * 2)
+    const parked = await loadParked(pool, seen.id)
     const matches = topicMatcher(patterns)
     const stream = new PageStream({
       reader: this.#reader,

@@ -95,7 +95,9 @@ export class LaneParked {
       if (!row) this.forget(entry)
       else if (row.attempt !== entry.attempt || row.state !== entry.state) this.#changed(entry, row)
     }
-    for (const [id, row] of stored) if (!this.#byId.has(id)) this.#adopt(row)
+    // rows of what has got through since, and is not committed yet, are no news
+    const settled = new Set(this.#o.buffer.settled.map(idOf))
+    for (const [id, row] of stored) if (!this.#byId.has(id) && !settled.has(id)) this.#adopt(row)
   }
 
   /** Reads the payloads of parked deliveries. One that is past retention is dead: its payload is gone. */

@@ -17,19 +17,23 @@ export interface LanePauseOptions {
   readonly logger: DispatcherLogger
   readonly hooks: DispatcherHooks
   readonly backoff: BackoffSettings
+  /** Messages of one key wait for each other. */
+  readonly byKey: boolean
   /** The lane's row says that it is paused. */
   readonly written: boolean
   readonly hook: (call: () => unknown) => void
   readonly fail: (error: unknown) => void
 }
 
-type Down = Extract<Outcome, { kind: 'pause' | 'misconfigured' }>
+/** An answer that says so. */
+export type Down = Extract<Outcome, { kind: 'pause' | 'misconfigured' }>
 
 /** A lane's pauses: the outage it is in, which message probes, and what its row says of it. */
 export class LanePause {
   readonly #o: LanePauseOptions
   #written: boolean
   #full = false
+  #writing: Promise<unknown> = Promise.resolve()
   #outage:
     { state: Outage; suspect: Entry; since: number; probing: { entry: Entry; which: Probe } | undefined } | undefined
 
@@ -63,6 +67,7 @@ export class LanePause {
   resume(): void {
     this.#outage = undefined
     this.#o.logger.info({ ...this.#o.name }, 'lane goes on')
+    this.#full = false // said again where it still holds
     this.#write(null)
   }
 
@@ -108,7 +113,12 @@ export class LanePause {
       this.begin(kind, entry, outcome.failure, retryAfterMs)
       return 'wait'
     }
-    if (!probe || this.#outage.state.failed(probe, kind, now, retryAfterMs) === 'wait') return 'wait'
+    if (!probe) return 'wait'
+    const before = this.#outage.state.kind
+    if (this.#outage.state.failed(probe, kind, now, retryAfterMs) === 'wait') {
+      if (kind !== before) this.#write(kind, `${outcome.failure.code}: ${outcome.failure.message}`)
+      return 'wait'
+    }
     const { logger, name } = this.#o
     const { id } = entry.message
     logger.warn({ ...name, message: id, code: outcome.failure.code }, 'others get through: the message is at fault')
@@ -120,9 +130,7 @@ export class LanePause {
     const current = this.#outage
     if (!current || current.probing || now < current.state.nextProbeAt) return undefined
     const { suspect } = current
-    const { key } = suspect.message
-    const isOther = (entry: Entry): boolean =>
-      entry !== suspect && (entry.message.key === null || entry.message.key !== key) && !parked.holds(entry.message.key)
+    const isOther = this.#isOther(suspect, parked)
     const which = current.state.choose(ready.some(isOther))
     const entry = which === 'other' ? ready.take(isOther) : this.#takeSuspect(suspect, ready, parked)
     if (entry) {
@@ -132,6 +140,18 @@ export class LanePause {
       this.resume() // an operator dropped it, or it was settled otherwise: whatever comes next shows how things are
     }
     return entry
+  }
+
+  /** Whether there is a message to probe with in place of the suspect. */
+  hasOther(ready: ReadyQueue, parked: LaneParked): boolean {
+    const suspect = this.#outage?.suspect
+    return suspect !== undefined && ready.some(this.#isOther(suspect, parked))
+  }
+
+  #isOther(suspect: Entry, parked: LaneParked): (entry: Entry) => boolean {
+    const key = this.#o.byKey ? suspect.message.key : null
+    return (entry) =>
+      entry !== suspect && (key === null || entry.message.key !== key) && !parked.holds(entry.message.key)
   }
 
   #takeSuspect(suspect: Entry, ready: ReadyQueue, parked: LaneParked): Entry | undefined {
@@ -146,6 +166,9 @@ export class LanePause {
     if (kind === null && !this.#written) return
     this.#written = kind !== null
     hook(() => (kind === null ? hooks.onResume?.(name) : hooks.onPause?.(name, { kind, reason })))
-    writePause(pool, fence, kind === null ? null : { kind, reason }).catch(fail)
+    // one after another: two at once may arrive in the wrong order
+    this.#writing = this.#writing
+      .then(() => writePause(pool, fence, kind === null ? null : { kind, reason }))
+      .catch(fail)
   }
 }

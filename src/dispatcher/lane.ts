@@ -12,8 +12,8 @@ import { CommitBuffer } from './commit-buffer.js'
 import { type DispatcherHooks, type DispatcherLogger, type LaneName, callHook } from './hooks.js'
 import { LaneCommits } from './lane-commits.js'
 import { LaneParked } from './lane-parked.js'
-import { LanePause } from './lane-pause.js'
-import type { PauseKind } from './outage.js'
+import { type Down, LanePause } from './lane-pause.js'
+import type { PauseKind, Probe } from './outage.js'
 import type { PageStream } from './page-stream.js'
 import type { ParkedEntry } from './parked.js'
 import { ReadyQueue } from './ready-queue.js'
@@ -50,6 +50,8 @@ export interface LaneStatus {
 
 /** Bytes of payload read and not settled, at most (but for one page). */
 const windowBytes = 32 * 1024 * 1024
+/** Windows that a paused lane reads in search of a message of another key. */
+const lookout = 4
 /** An attempt that was put back without an outcome is not made again sooner. */
 const putBackMs = 250
 
@@ -88,6 +90,7 @@ export class Lane {
     this.#pause = new LanePause({
       ...{ name, fence, pool, clock, logger, hooks, fail },
       backoff: settings.probe,
+      byKey: settings.order === 'key',
       written: options.pausedInDatabase,
       hook: (call) => this.#hook(call),
     })
@@ -190,7 +193,7 @@ export class Lane {
     const { settings, stream } = this.#o
     const full = this.#parked.size >= settings.maxParked
     this.#pause.limit(full, this.#parked.size)
-    if (this.#reading || full || this.#window.size >= settings.window || this.#bytes >= windowBytes) return
+    if (this.#reading || full || this.#bytes >= windowBytes || this.#window.size >= this.#reach()) return
     this.#reading = true
     stream
       .next(this.#abort.signal)
@@ -212,11 +215,19 @@ export class Lane {
       })
   }
 
+  // Messages read and not settled, at most. In a pause where all of them have the suspect's key it looks further for one
+  // that tells whether the destination is down or the message is at fault.
+  #reach(): number {
+    const { window } = this.#o.settings
+    const alone = this.#pause.active && this.#window.size >= window && !this.#pause.hasOther(this.#ready, this.#parked)
+    return alone ? window * lookout : window
+  }
+
   // No commit meanwhile: rows and memory are compared as of one moment.
   #readParked(): void {
-    const { pool, name, settings } = this.#o
+    const { pool, name } = this.#o
     const started = this.#commits.exclude(async () => {
-      this.#parked.compare(await loadParked(pool, name.laneId, settings.maxParked * 2))
+      this.#parked.compare(await loadParked(pool, name.laneId))
     })
     if (started) this.#reload = false
   }
@@ -313,12 +324,15 @@ export class Lane {
   #unanswered(left: Entry[], progress: boolean): void {
     const [first] = left
     if (!first || this.#abort.signal.aborted || this.#failure !== undefined) return
+    const failure = { code: 'UNANSWERED', message: 'the adapter gave no answer' }
     for (const entry of left) {
       const probe = this.#pause.answered(entry)
-      const failure = { code: 'UNANSWERED', message: 'the adapter gave no answer' }
-      if (probe) this.#pause.down(entry, { kind: 'pause', failure }, probe, this.#o.clock.monotonic())
-      else if (entry === first && !progress && !this.#pause.active) this.#pause.begin('outage', entry, failure)
-      this.#putBack(entry)
+      if (probe || entry.parked?.convicted)
+        this.#down(entry, { kind: 'pause', failure }, probe, this.#o.clock.monotonic())
+      else {
+        if (entry === first && !progress && !this.#pause.active) this.#pause.begin('outage', entry, failure)
+        this.#putBack(entry)
+      }
     }
   }
 
@@ -351,17 +365,19 @@ export class Lane {
         this.#charge(entry, outcome.failure, { dead: true, retryAfterMs: 0 })
         return this.#pause.alive(entry, probe, now)
       case 'pause':
-      case 'misconfigured': {
-        const retryAfterMs = outcome.kind === 'pause' ? (outcome.retryAfterMs ?? 0) : 0
-        const known = !probe && entry.parked?.convicted === true
-        if (!known && this.#pause.down(entry, outcome, probe, now) === 'wait') return this.#putBack(entry)
-        this.#charge(entry, outcome.failure, { dead: false, retryAfterMs }).convicted = true
-        if (!known) this.#pause.resume()
-        return
-      }
+      case 'misconfigured':
+        return this.#down(entry, outcome, probe, now)
       default:
         outcome satisfies never
     }
+  }
+
+  #down(entry: Entry, outcome: Down, probe: Probe | undefined, now: number): void {
+    const retryAfterMs = outcome.kind === 'pause' ? (outcome.retryAfterMs ?? 0) : 0
+    const known = !probe && entry.parked?.convicted === true
+    if (!known && this.#pause.down(entry, outcome, probe, now) === 'wait') return this.#putBack(entry)
+    this.#charge(entry, outcome.failure, { dead: false, retryAfterMs }).convicted = true
+    if (!known) this.#pause.resume()
   }
 
   #delivered(entry: Entry, outcome: Extract<Outcome, { kind: 'delivered' }>, now: number): void {
@@ -399,7 +415,8 @@ export class Lane {
     let { parked } = entry
     if (parked) {
       const was = parked.attempt
-      Object.assign(parked, { attempt, state, sending: false, dueAt: now + (delay ?? 0) })
+      // its payload is read again when it is due: thousands of them would not fit
+      Object.assign(parked, { attempt, state, sending: false, dueAt: now + (delay ?? 0), message: undefined })
       this.#parked.touch(parked)
       this.#buffer.update(parked, was, delay, failure)
       entry.state = 'settled'

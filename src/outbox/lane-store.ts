@@ -118,7 +118,7 @@ export async function loadPosition(db: Queryable, laneId: number): Promise<Store
   }
 }
 
-export async function loadParked(db: Queryable, laneId: number, limit: number): Promise<StoredDelivery[]> {
+export async function loadParked(db: Queryable, laneId: number): Promise<StoredDelivery[]> {
   const { rows } = await db.query<{
     seq: string
     message_id: string
@@ -128,7 +128,7 @@ export async function loadParked(db: Queryable, laneId: number, limit: number): 
     attempt: number
     error_code: string | null
     due_in_ms: number | null
-  }>(parkedSql, [laneId, limit])
+  }>(parkedSql, [laneId])
   return rows.map((r) => ({
     seq: Number(r.seq),
     id: r.message_id,
