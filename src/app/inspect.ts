@@ -8,7 +8,6 @@ export {
   listParked,
   listPending,
   type ParkedDelivery,
-  parkedStates,
   type PendingMessage,
 } from '../outbox/inspect/delivery-list.js'
 export { showMessage, type ShownMessage } from './show-message.js'

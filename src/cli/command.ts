@@ -19,13 +19,14 @@
  *   exits with 1. Usage errors exit with 2: options and arguments check themselves, throw `usageError` for the rest.
  *   A command that ran but found something amiss returns 1.
  * - Long-running commands end when `ctx.io.signal` aborts (SIGINT, SIGTERM, or the reader of standard output left).
+ * - Import what needs drivers, schemas or adapters inside `run` (`await import(…)`): every call of the program loads every
+ *   command, and most of them only to list it.
  * - Take environment, directory and streams from `ctx.io`, never from `process`; never call `process.exit`.
  */
 import { Command, CommanderError } from 'commander'
 import type { Readable, Writable } from 'node:stream'
 import type pg from 'pg'
-import { connectPool, requireSchema } from '../app/database.js'
-import { type Environment, loadConfig, resolveConfig, type ResolvedConfig } from '../config/index.js'
+import type { Environment, ResolvedConfig } from '../config/index.js'
 import { codeOf, InputError, messageOf, WaybillError } from '../core/errors.js'
 import { version } from '../core/version.js'
 import { type ArgumentSpecs, type OptionSpecs, toArgument, toOption, type Values } from './options.js'
@@ -134,14 +135,17 @@ function createContext(io: CliIo, globals: GlobalOptions, releases: (() => Promi
   let directPool: Promise<pg.Pool> | undefined
   let schema: Promise<pg.Pool> | undefined
   const load = (): Promise<ResolvedConfig> =>
-    (config ??= loadConfig({
-      file: globals.config,
-      databaseUrl: globals.databaseUrl,
-      environment: io.env,
-      cwd: io.cwd,
-    }))
+    (config ??= import('../config/index.js').then(({ loadConfig }) =>
+      loadConfig({
+        file: globals.config,
+        databaseUrl: globals.databaseUrl,
+        environment: io.env,
+        cwd: io.cwd,
+      }),
+    ))
   const open = async (direct: boolean): Promise<pg.Pool> => {
-    const { database } = databaseAlone(globals, io.env) ?? (await load())
+    const { connectPool } = await import('../app/database.js')
+    const { database } = (await databaseAlone(globals, io.env)) ?? (await load())
     const opened = await connectPool({
       connectionString: ((direct ? database.directUrl : undefined) ?? database.url).reveal(),
       max: Math.min(database.poolSize, 4),
@@ -160,6 +164,7 @@ function createContext(io: CliIo, globals: GlobalOptions, releases: (() => Promi
     directPool: () => (directPool ??= open(true)),
     schema: () =>
       (schema ??= getPool().then(async (opened) => {
+        const { requireSchema } = await import('../app/database.js')
         await requireSchema(opened)
         return opened
       })),
@@ -167,9 +172,13 @@ function createContext(io: CliIo, globals: GlobalOptions, releases: (() => Promi
   }
 }
 
-function databaseAlone({ databaseUrl, config }: GlobalOptions, env: Environment): ResolvedConfig | undefined {
+async function databaseAlone(
+  { databaseUrl, config }: GlobalOptions,
+  env: Environment,
+): Promise<ResolvedConfig | undefined> {
   if (databaseUrl === undefined || config !== undefined) return undefined
   // as in `loadConfig`: a direct URL of the environment belongs to another database
+  const { resolveConfig } = await import('../config/index.js')
   return resolveConfig({ database: { url: databaseUrl, directUrl: databaseUrl } }, env)
 }
 

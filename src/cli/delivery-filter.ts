@@ -1,5 +1,6 @@
 import type pg from 'pg'
-import { countParked, type DeliveryFilter, listParked, type ParkedDelivery, parkedStates } from '../app/inspect.js'
+import type { DeliveryCount, DeliveryFilter, ParkedDelivery } from '../app/inspect.js'
+import { parkedStates } from '../core/parked-state.js'
 import { WaybillError } from '../core/errors.js'
 import { type CommandContext, option, usageError } from './command.js'
 import { type Column, formatCount, renderTable } from './output.js'
@@ -46,6 +47,7 @@ export function requireUuid(id: string): void {
 /** Of which `id` was not found: an error rather than "0 retried". */
 export async function requireParked(pool: pg.Pool, filter: DeliveryFilter): Promise<void> {
   if (filter.destination !== undefined) await requireDestination(pool, filter.destination)
+  const { listParked } = await import('../app/inspect.js')
   if (filter.message === undefined || (await listParked(pool, filter, 1)).length > 0) return
   throw new WaybillError(
     'WAYBILL_NOT_FOUND',
@@ -69,12 +71,13 @@ const sampleRows = 10
 /** What an act is about: the numbers, and the first few. */
 export interface ChosenDeliveries {
   readonly count: number
-  readonly counts: Awaited<ReturnType<typeof countParked>>
+  readonly counts: readonly DeliveryCount[]
   readonly sample: readonly ParkedDelivery[]
 }
 
 export async function choose(pool: pg.Pool, filter: DeliveryFilter): Promise<ChosenDeliveries> {
   await requireParked(pool, filter)
+  const { countParked, listParked } = await import('../app/inspect.js')
   const counts = await countParked(pool, filter)
   const count = counts.reduce((sum, { n }) => sum + n, 0)
   return { count, counts, sample: await listParked(pool, filter, sampleRows) }

@@ -21,8 +21,9 @@ export async function* readLines(
   let rest = ''
   let number = 0
   let batch: InputLine[] = []
-  const take = (text: string): void => {
+  const take = (line: string): void => {
     number++
+    const text = line.endsWith('\r') ? line.slice(0, -1) : line
     if (text.length > limits.maxLength) throw refused(number, `is longer than ${limits.maxLength} characters`)
     if (text.trim() !== '') batch.push({ number, text })
   }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { type Finding } from '../../src/app/doctor/index.js'
+import type { Finding } from '../../src/app/doctor/index.js'
 import { judge } from '../../src/app/doctor/server.js'
 import { createTestDatabase, type TestDatabase } from '../support/database.js'
 import { publish, ScriptedAdapter, startDispatcher } from '../support/dispatching.js'

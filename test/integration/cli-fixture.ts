@@ -69,7 +69,11 @@ export async function configDirectory(config: object): Promise<string> {
 }
 
 /** The error that `--json` printed. */
-export function errorOf(result: CliResult): { code: string | null; message: string; problems?: { path: string }[] } {
+export function errorOf(result: CliResult): {
+  readonly code: string | null
+  readonly message: string
+  readonly problems?: readonly { readonly path: string; readonly message: string }[]
+} {
   const line = result.stderr.trim().split('\n').at(-1) ?? ''
   return (JSON.parse(line) as { error: { code: string; message: string } }).error
 }

@@ -1,9 +1,12 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type Dispatcher } from '../../src/dispatcher/dispatcher.js'
+import type { Dispatcher } from '../../src/dispatcher/dispatcher.js'
 import { createTestDatabase, useDatabase } from '../support/database.js'
 import { publish, ScriptedAdapter, startDispatcher } from '../support/dispatching.js'
-import { eventually } from '../support/wait-for.js'
+import { eventually as poll } from '../support/wait-for.js'
 import { cli, errorOf } from './cli-fixture.js'
+
+/** Without LISTEN a dispatcher hears of an operator's act at its next heartbeat. */
+const eventually = (assertion: () => unknown): Promise<unknown> => poll(assertion, { timeoutMs: 20_000 })
 
 const database = useDatabase()
 const crm = new ScriptedAdapter()
@@ -45,7 +48,9 @@ beforeAll(async () => {
   ids['held'] = await publish(pool, 'order.paid', { n: 2 }, { key: 'b' })
   ids['other'] = await publish(pool, 'customer.created', { n: 3 })
   await eventually(async () => {
-    const { rows } = await pool.query<{ delivered: number }>('select delivered::int from waybill.lane_status order by 1')
+    const { rows } = await pool.query<{ delivered: number }>(
+      'select delivered::int from waybill.lane_status order by 1',
+    )
     expect(rows.map((row) => row.delivered)).toEqual([1, 4])
   })
 })

@@ -148,7 +148,9 @@ describe('defineCommand', () => {
     })
     const { code, stderr } = await run([uses], ['uses'], { WAYBILL_DATABASE_URL: 'postgres://u:hunter2@localhost:1/x' })
     expect(code).toBe(1)
-    expect(stderr).toMatch(/^waybill: connect ECONNREFUSED .*:1 \(ECONNREFUSED\)\n$/)
+    expect(stderr).toMatch(
+      /^waybill: no connection to database "x" at localhost:1 \(ECONNREFUSED\); .* \(WAYBILL_DATABASE_UNREACHABLE\)\n$/,
+    )
     expect(stderr).not.toContain('hunter2')
   })
 })

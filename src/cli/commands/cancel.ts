@@ -1,4 +1,3 @@
-import { Queue } from '../../app/publishing.js'
 import { WaybillError } from '../../core/errors.js'
 import { argument, defineCommand } from '../command.js'
 import { requireUuid } from '../delivery-filter.js'
@@ -10,6 +9,7 @@ export const register = defineCommand({
   arguments: { id: argument.text('id of the message') },
   async run({ pool, out }, { id }) {
     requireUuid(id)
+    const { Queue } = await import('../../app/publishing.js')
     const queue = new Queue({ pool: await pool() })
     if (!(await queue.cancel(id, { tx: null }))) {
       throw new WaybillError(

@@ -1,4 +1,3 @@
-import { findConfigFile, fingerprintConfig, redact } from '../../config/index.js'
 import { defineCommand } from '../command.js'
 import { renderTree } from '../output.js'
 
@@ -8,6 +7,7 @@ export const register = defineCommand({
   summary: 'Check the configuration and show it, with defaults and without secrets',
   description: 'Exits with 1 and lists every problem when it is not valid. Connects to nothing.',
   async run({ out, io, globals, loadConfig }) {
+    const { findConfigFile, fingerprintConfig, redact } = await import('../../config/index.js')
     const resolved = await loadConfig()
     const file = findConfigFile({ file: globals.config, cwd: io.cwd }, io.env) ?? null
     const fingerprint = fingerprintConfig(resolved)

@@ -1,5 +1,3 @@
-import { listDestinations } from '../../app/inspect.js'
-import { removeDestination } from '../../app/operate.js'
 import { WaybillError } from '../../core/errors.js'
 import { argument, defineCommand, type ExitCode, option } from '../command.js'
 import { actorOf } from '../delivery-filter.js'
@@ -22,6 +20,7 @@ export const register = defineCommand({
   },
   async run(ctx, { name }, { yes, reason, actor }): Promise<ExitCode> {
     const { out, io } = ctx
+    const { listDestinations } = await import('../../app/inspect.js')
     const pool = await ctx.schema()
     await requireDestination(pool, name)
     const before = (await listDestinations(pool)).find((destination) => destination.name === name)
@@ -41,6 +40,7 @@ export const register = defineCommand({
       )
       return 1
     }
+    const { removeDestination } = await import('../../app/operate.js')
     const removed = await removeDestination(pool, name, { actor: actorOf(ctx, actor), reason })
     if (!removed) throw gone(name)
     out.value({ removed: true, name, loss, dropped: removed.dropped }, `removed ${name}: ${text}`)

@@ -1,4 +1,3 @@
-import { listDestinations } from '../../app/inspect.js'
 import { defineCommand } from '../command.js'
 
 /** `waybill destinations`: what is deployed. */
@@ -7,6 +6,7 @@ export const register = defineCommand({
   summary: 'List the destinations as last deployed',
   description: 'Lag is that of the lane which is furthest behind: an upper bound.',
   async run({ schema, out }) {
+    const { listDestinations } = await import('../../app/inspect.js')
     out.table(
       await listDestinations(await schema()),
       [

@@ -1,14 +1,4 @@
-import {
-  createDispatcher,
-  createLogger,
-  DispatchCounters,
-  type DispatcherService,
-  isClean,
-  passOnce,
-  type RunReport,
-  runUntilEmpty,
-  startHealthServer,
-} from '../../app/dispatching.js'
+import type { DispatchCounters, DispatcherService, RunReport } from '../../app/dispatching.js'
 import { WaybillError } from '../../core/errors.js'
 import { type CommandContext, defineCommand, type ExitCode, option, usageError } from '../command.js'
 import { formatCount } from '../output.js'
@@ -49,6 +39,8 @@ export const register = defineCommand({
     const ends = once || untilEmpty
     if (timeout !== undefined && !ends) throw usageError('--timeout goes with --once or --until-empty')
     const config = await ctx.loadConfig()
+    const { createDispatcher, createLogger, DispatchCounters, startHealthServer } =
+      await import('../../app/dispatching.js')
     if (config.destinations.length === 0)
       throw new WaybillError(
         'WAYBILL_CONFIG_INVALID',
@@ -102,6 +94,7 @@ async function runToEnd(
   counters: DispatchCounters,
   { once, timeout }: { readonly once: boolean; readonly timeout: number | undefined },
 ): Promise<ExitCode> {
+  const { isClean, passOnce, runUntilEmpty } = await import('../../app/dispatching.js')
   const signal = AbortSignal.any([io.signal, ...(timeout === undefined ? [] : [AbortSignal.timeout(timeout)])])
   const run = { service, counters, signal }
   const report = once ? await passOnce(run) : await runUntilEmpty(run)

@@ -1,4 +1,4 @@
-import { type Finding, type Level, runDoctor } from '../../app/doctor/index.js'
+import type { Finding, Level } from '../../app/doctor/index.js'
 import { defineCommand, type ExitCode, option } from '../command.js'
 import { printable } from '../output.js'
 
@@ -19,6 +19,7 @@ export const register = defineCommand({
     }),
   },
   async run({ loadConfig, pool, out }, _args, { diskBytes }): Promise<ExitCode> {
+    const { runDoctor } = await import('../../app/doctor/index.js')
     const findings = await runDoctor({ pool: await pool(), config: await loadConfig(), diskBytes })
     out.value(findings, findings.map(textOf).join('\n'))
     return findings.some(({ level }) => level === 'error') ? 1 : 0

@@ -1,4 +1,3 @@
-import { dropDeliveries } from '../../app/operate.js'
 import { argument, defineCommand, option } from '../command.js'
 import { actorOf, choose, deliveryFilter, filterOptions, sampleText } from '../delivery-filter.js'
 import { formatCount } from '../output.js'
@@ -17,6 +16,7 @@ export const register = defineCommand({
   options: { ...filterOptions, reason: option.text({ summary: 'why, for waybill.audit', required: true }) },
   async run(ctx, { id }, { reason, ...options }) {
     const filter = deliveryFilter(id, options)
+    const { dropDeliveries } = await import('../../app/operate.js')
     const pool = await ctx.schema()
     const chosen = await choose(pool, filter)
     if (options.dryRun) {

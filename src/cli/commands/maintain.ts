@@ -1,4 +1,3 @@
-import { runMaintenance } from '../../app/maintenance.js'
 import { defineCommand, type ExitCode } from '../command.js'
 import { formatDuration, toJson } from '../output.js'
 
@@ -13,6 +12,7 @@ export const register = defineCommand({
   ].join('\n'),
   async run({ loadConfig, schema, out, io }): Promise<ExitCode> {
     const { retentionMs, maxHoldMs } = await loadConfig()
+    const { runMaintenance } = await import('../../app/maintenance.js')
     const pool = await schema()
     const report = await runMaintenance(
       pool,

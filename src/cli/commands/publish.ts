@@ -1,10 +1,10 @@
 import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
-import { type MessageOptions, Queue, rawJson } from '../../app/publishing.js'
+import type { MessageOptions, Queue, RawJson } from '../../app/publishing.js'
 import { InputError, messageOf } from '../../core/errors.js'
 import { argument, type CommandContext, defineCommand, type ExitCode, option, usageError } from '../command.js'
 import { formatCount } from '../output.js'
-import { type LineRules, publishLines } from '../publish-lines.js'
+import type { LineRules } from '../publish-lines.js'
 import { readLines } from '../read-lines.js'
 
 /** Messages of one transaction when many are read. */
@@ -47,10 +47,11 @@ export const register = defineCommand({
     if (many && (options.id !== undefined || options.dedupeKey !== undefined))
       throw usageError('--id and --dedupe-key are for one message; give lines that are objects their own')
     const message = messageOptions(options)
+    const { Queue, rawJson } = await import('../../app/publishing.js')
     const queue = new Queue({ pool: await ctx.pool(), ...(await limits(ctx)) })
     ctx.onEnd(() => queue.close())
     if (many) return publishInput(ctx, queue, { topic: topic === '-' ? undefined : topic, options: message })
-    const payload = asJson(options.payload ?? (await read(ctx, options.file ?? '')))
+    const payload = asJson(rawJson, options.payload ?? (await read(ctx, options.file ?? '')))
     const id = await queue.publish(topic, payload, { ...message, tx: null })
     ctx.out.value({ id, topic }, `published ${id}`)
     return 0
@@ -108,7 +109,7 @@ async function read({ io }: CommandContext, file: string): Promise<string> {
   }
 }
 
-function asJson(text: string): ReturnType<typeof rawJson> {
+function asJson(rawJson: (text: string) => RawJson, text: string): RawJson {
   try {
     return rawJson(text.trim())
   } catch (error) {
@@ -123,6 +124,7 @@ async function publishInput(ctx: CommandContext, queue: Queue, rules: LineRules)
   const { maxPayloadBytes = 1_048_576 } = await limits(ctx)
   // a key, headers and names beside a payload of the greatest size
   const bounds = { maxLength: maxPayloadBytes * 2 + 65_536, maxLines: batchSize }
+  const { publishLines } = await import('../publish-lines.js')
   let published = 0
   const stop = (): void => void io.stdin.destroy()
   io.signal.addEventListener('abort', stop, { once: true })

@@ -1,4 +1,3 @@
-import { retryDeliveries } from '../../app/operate.js'
 import { argument, defineCommand, option } from '../command.js'
 import { actorOf, choose, deliveryFilter, filterOptions, sampleText } from '../delivery-filter.js'
 import { formatCount } from '../output.js'
@@ -17,6 +16,7 @@ export const register = defineCommand({
   options: { ...filterOptions, reason: option.text({ summary: 'why, for waybill.audit' }) },
   async run(ctx, { id }, { reason, ...options }) {
     const filter = deliveryFilter(id, options)
+    const { retryDeliveries } = await import('../../app/operate.js')
     const pool = await ctx.schema()
     const chosen = await choose(pool, filter)
     if (options.dryRun) {

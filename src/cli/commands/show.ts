@@ -1,4 +1,4 @@
-import { showMessage, type ShownMessage } from '../../app/inspect.js'
+import type { ShownMessage } from '../../app/inspect.js'
 import { WaybillError } from '../../core/errors.js'
 import { argument, defineCommand, option } from '../command.js'
 import { requireUuid } from '../delivery-filter.js'
@@ -17,6 +17,7 @@ export const register = defineCommand({
   options: { payload: option.flag({ summary: 'payload and headers too' }) },
   async run({ schema, out }, { id }, { payload }) {
     requireUuid(id)
+    const { showMessage } = await import('../../app/inspect.js')
     const message = await showMessage(await schema(), id, { withPayload: payload })
     if (!message) {
       throw new WaybillError(

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type LaneReport, listLanes } from '../../app/inspect.js'
+import type { LaneReport } from '../../app/inspect.js'
 import { defineCommand, option } from '../command.js'
 import { type Column, formatDuration } from '../output.js'
 import { requireDestination } from '../require-destination.js'
@@ -35,6 +35,7 @@ export const register = defineCommand({
     every: option.duration({ summary: 'with --watch: how often', default: 2000 }),
   },
   async run({ schema, out, io }, _args, { destination, watch, every }) {
+    const { listLanes } = await import('../../app/inspect.js')
     const pool = await schema()
     if (destination !== undefined) await requireDestination(pool, destination)
     for (;;) {

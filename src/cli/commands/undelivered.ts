@@ -1,11 +1,5 @@
-import {
-  countParked,
-  listParked,
-  listPending,
-  type ParkedDelivery,
-  parkedStates,
-  type PendingMessage,
-} from '../../app/inspect.js'
+import type { ParkedDelivery, PendingMessage } from '../../app/inspect.js'
+import { parkedStates } from '../../core/parked-state.js'
 import { defineCommand, option } from '../command.js'
 import { type Column, formatCount, formatDuration, renderTable } from '../output.js'
 import { requireDestination } from '../require-destination.js'
@@ -44,6 +38,7 @@ export const register = defineCommand({
     limit: option.number({ summary: 'parked deliveries at most', min: 1, max: 10_000, default: 100 }),
   },
   async run({ schema, out }, _args, { state, limit, groups, ...filter }) {
+    const { countParked, listParked, listPending } = await import('../../app/inspect.js')
     const pool = await schema()
     if (filter.destination !== undefined) await requireDestination(pool, filter.destination)
     const parkedOnly = groups || filter.fingerprint !== undefined || (state !== undefined && state !== 'pending')

@@ -1,8 +1,6 @@
 import type pg from 'pg'
+import type { ParkedStateName } from '../../core/parked-state.js'
 import { loadSql } from '../../db/sql.js'
-
-export const parkedStates = ['retrying', 'held', 'dead', 'in_flight'] as const
-export type ParkedStateName = (typeof parkedStates)[number]
 
 /** Which parked deliveries; all that is given must fit. */
 export interface DeliveryFilter {

@@ -1,7 +1,8 @@
 import type pg from 'pg'
 import { shardOf } from '../../core/shard.js'
 import { loadSql } from '../../db/sql.js'
-import { listParked, type ParkedDelivery, type ParkedStateName } from './delivery-list.js'
+import { listParked, type ParkedDelivery } from './delivery-list.js'
+import type { ParkedStateName } from '../../core/parked-state.js'
 
 /** What became of a message at one destination. */
 export type DestinationState =
