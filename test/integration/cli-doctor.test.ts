@@ -20,8 +20,8 @@ function amiss(findings: readonly Finding[], check?: string): string[] {
 }
 
 describe('waybill doctor', () => {
-  it('finds nothing amiss where somebody dispatches', async () => {
-    const database = await createTestDatabase()
+  it.each(['pg18', 'pg15'] as const)('finds nothing amiss where somebody dispatches, on %s', async (server) => {
+    const database = await createTestDatabase({ server })
     const dispatcher = await startDispatcher({
       pool: database.pool,
       destinations: { crm: { adapter: new ScriptedAdapter() } },
