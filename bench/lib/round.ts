@@ -41,7 +41,7 @@ export function databaseSide(context: BenchContext, options: DatabaseRound): Sid
 
 export function childOptions(context: BenchContext, side: string, input: object, round = 0): ChildOptions {
   const { node, build, options } = context
-  const profile = round === 1 && /waybill/.test(side) ? options.profile : undefined
+  const profile = round === 1 && /waybill|publish/.test(side) ? options.profile : undefined
   return { node, build, side, input, profile }
 }
 

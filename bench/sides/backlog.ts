@@ -46,15 +46,19 @@ async function emptyPolls(url: string): Promise<{ 'poll ms': number; 'tick+page 
     const looked = performance.now()
     const to = await takeTick(pool, from.floor)
     // one seq beyond: the probe itself, not the shortcut that there is nothing to look at
-    await reader.page({ delta: { ...delta, to: { ...to, ceiling: to.ceiling + 1 } }, ...at(from.floor) })
+    await reader.page({
+      delta: { ...delta, to: { ...to, ceiling: to.ceiling + 1 } },
+      after: from.floor,
+      limit: 500,
+      span: 1000,
+      filter: null,
+    })
     polls.push(looked - start)
     whole.push(performance.now() - looked)
   }
   await pool.end()
   return { 'poll ms': middle(polls), 'tick+page ms': middle(whole) }
 }
-
-const at = (after: number) => ({ after, limit: 500, span: 1000, filter: null })
 
 function middle(values: number[]): number {
   return values.sort((a, b) => a - b)[values.length >> 1] ?? NaN
