@@ -46,11 +46,6 @@ export function useDispatching(server: PostgresServer = 'pg18'): Dispatching {
   }
 }
 
-/** Without LISTEN: polling alone. */
-export function withoutListening({ listenUrl: _, ...options }: StartOptions & { listenUrl?: string }): StartOptions {
-  return options
-}
-
 export interface LogLine {
   readonly level: 'debug' | 'info' | 'warn' | 'error'
   readonly message: string
