@@ -17,6 +17,8 @@ export interface StagerOptions {
 const batch = 500
 /** While awake: how soon a message that was scheduled meanwhile is seen. */
 const awakeMs = 1000
+/** While asleep nothing need be looked for but what somebody published without notifying. */
+const asleepMs = 60_000
 /** A transaction may commit after the time of what it scheduled: rows behind the low-water mark are looked for so often. */
 const fullLookMs = 10_000
 
@@ -25,6 +27,7 @@ export class Stager {
   readonly #o: StagerOptions
   readonly #kick = new Kick()
   #stopped = false
+  #told = false
   #loop: Promise<void> | undefined
 
   constructor(options: StagerOptions) {
@@ -35,8 +38,9 @@ export class Stager {
     this.#loop ??= this.#run()
   }
 
-  /** Something may have been scheduled. */
+  /** Something may have been scheduled, and its time may have passed while its transaction ran. */
   look(): void {
+    this.#told = true
     this.#kick.kick()
   }
 
@@ -51,16 +55,19 @@ export class Stager {
     let lowWater: Date | null = null
     let fullAt = -Infinity
     while (!this.#stopped) {
-      let wait: number | undefined = awakeMs
+      let wait = awakeMs
       try {
-        const full = clock.monotonic() - fullAt >= fullLookMs
+        const full = this.#told || clock.monotonic() - fullAt >= fullLookMs
+        this.#told = false
         const { staged, stagedTo, nextInMs } = await stageScheduled(pool, batch, full ? null : lowWater)
         if (full) fullAt = clock.monotonic()
         if (staged > 0) onStaged()
-        if (staged === batch) continue
+        if (staged === batch) {
+          this.#told ||= full
+          continue
+        }
         lowWater = stagedTo
-        if (nextInMs !== null) wait = Math.max(1, asleep() ? nextInMs : Math.min(nextInMs, awakeMs))
-        else if (asleep()) wait = undefined
+        wait = Math.max(1, Math.min(nextInMs ?? Infinity, asleep() ? asleepMs : awakeMs))
       } catch (error) {
         if (!this.#stopped) logger.warn({ err: error }, 'could not stage scheduled messages')
       }

@@ -144,7 +144,12 @@ async function startOf(client: pg.ClientBase, from: 'earliest' | 'latest' | Date
     if (typeof rows[0]?.floor !== 'string') return fromTip
     floor = Number(rows[0].floor)
   }
-  if (floor >= (await xidBoundary(client))) return { delta: everythingAbove(floor, tick), after: floor }
+  if (floor >= (await xidBoundary(client))) {
+    const { from: above, ...delta } = everythingAbove(floor, tick)
+    // what was published before the first visible one, by transactions that still run, comes when they have committed
+    const { running } = fromTip.delta.from
+    return { delta: { ...delta, from: { ...above, running } }, after: floor }
+  }
   const [delta, ...planned] = readAgainUpTo(tick, floor, 0)
   return { delta, after: floor, planned }
 }

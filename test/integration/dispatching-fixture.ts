@@ -15,7 +15,11 @@ export const dead: Outcome = { kind: 'dead', failure: { code: 'HTTP_422', messag
 /** A loaded machine takes its time; what is waited for comes in milliseconds otherwise. */
 export const patience = { timeoutMs: 25_000 }
 
-type StartOptions = Omit<TestDispatcherOptions, 'pool'> & { readonly pool?: pg.Pool }
+type StartOptions = Omit<TestDispatcherOptions, 'pool'> & {
+  readonly pool?: pg.Pool
+  /** False: no LISTEN, polling alone. */
+  readonly listen?: boolean
+}
 
 export interface Dispatching {
   readonly database: () => TestDatabase
@@ -38,8 +42,9 @@ export function useDispatching(server: PostgresServer = 'pg18'): Dispatching {
   return {
     database,
     pool: () => database().pool,
-    async start(options) {
-      const dispatcher = await startDispatcher({ pool: database().pool, listenUrl: database().url, ...options })
+    async start({ listen = true, ...options }) {
+      const listening = listen ? { listenUrl: database().url } : {}
+      const dispatcher = await startDispatcher({ pool: database().pool, ...listening, ...options })
       running.push(dispatcher)
       return dispatcher
     },
