@@ -279,6 +279,8 @@ export class Dispatcher {
     const { pool, logger } = this.#o
     if (this.#listener && this.#last && !this.#heard) this.#ticker.setListening(false)
     this.#heard = false
+    // what was known before: a tick that is taken meanwhile has seen more of the sequence than the answer
+    const knownFloor = this.#ticker.latest?.floor ?? 0
     const renewed = this.#lease.renewing()
     // one that stops beats as generation 0: it keeps what it holds alive, and is not counted among those who share
     const seen = await beat(pool, this.#stopping ? { ...this.#me, generation: 0 } : this.#me)
@@ -296,7 +298,7 @@ export class Dispatcher {
     this.#checkHeld(seen)
     const latest = this.#ticker.latest
     if (latest && seen.sequence.last > latest.ceiling) this.#ticker.look()
-    const reached = Math.max(latest?.floor ?? 0, seen.storedFloor)
+    const reached = Math.max(knownFloor, seen.storedFloor)
     this.#sequenceBroken ||= seen.sequenceCache !== 1 || seen.sequence.last < reached
     if (this.#sequenceBroken) await this.#mendSequence(seen, reached)
     if (this.#stopping) return
@@ -363,6 +365,7 @@ export class Dispatcher {
     )
     this.#resetLanes('WAYBILL_SEQUENCE_BEHIND', 'the log sequence was set back or given a cache')
     const { after, reread, lowestReused } = await recoverSequence(pool)
+    this.#sequenceBroken = !after.ok
     logger.error(
       { ...after, lowestReused, lanes: reread.map((r) => r.laneId) },
       'the log sequence is mended; these lanes read again',

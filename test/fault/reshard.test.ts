@@ -126,8 +126,21 @@ describe('the number of shards changes', () => {
     )
     expect(rows).toEqual([{ state: 'active', shards: 4 }])
 
+    // lanes of two dispatchers stand at ticks of their own: only a barrier brings them together
+    running.push(await start(adapter, 4, 2))
+    const holders = async (): Promise<number> =>
+      (await pool.query(`select distinct dispatcher from waybill.lanes where state = 'active' and holder is not null`))
+        .rowCount ?? 0
+    await waitFor(async () => (await holders()) === 2, { ...patience, what: 'lanes held by two' })
     running.push(await start(adapter, 2, 3))
     await becomes(pool, 2)
+    const { rows: barriers } = await pool.query<{ taken: boolean }>(
+      'select barrier_at is not null as taken from waybill.reshards order by id',
+    )
+    expect(barriers, 'one lane needs no barrier, lanes of two dispatchers do').toEqual([
+      { taken: false },
+      { taken: true },
+    ])
     failing = false
     const then = adapter.delivered.length
     await waitFor(() => adapter.delivered.length > then + 100, patience)
