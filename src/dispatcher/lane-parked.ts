@@ -33,7 +33,7 @@ export class LaneParked {
    * on the fast path too it would be parked twice, which the database refuses, at each restart anew.
    */
   takes(message: { readonly seq: number; readonly id: string }): boolean {
-    return this.#before.delete(idOf(message))
+    return this.#before.size > 0 && this.#before.delete(idOf(message))
   }
 
   get size(): number {

@@ -51,7 +51,7 @@ export class ParkedSet {
 
   /** Whether later messages with this key must wait behind parked ones. */
   holds(key: string | null): boolean {
-    return key !== null && this.#chains.has(key)
+    return this.#chains.size > 0 && key !== null && this.#chains.has(key)
   }
 
   get heldKeys(): number {
