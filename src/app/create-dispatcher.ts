@@ -197,9 +197,16 @@ class Service implements DispatcherService {
     return dispatcher.listen ? (database.directUrl ?? database.url).reveal() : undefined
   }
 
-  #tell({ stale, generation, added, orphaned }: Deployed): void {
+  #tell({ stale, generation, added, orphaned, resharding, rebased }: Deployed): void {
     for (const { path, message } of this.#config.warnings) this.#logger.warn({ path }, message)
     if (stale) this.#logger.warn({ generation }, 'a newer configuration is deployed: this one is not written down')
+    if (rebased) {
+      this.#logger.warn(
+        { ...rebased },
+        'the database was restored or switched over: lanes find their way from there (docs/operations.md)',
+      )
+    }
+    for (const destination of resharding) this.#logger.info({ destination }, 'on its way to another number of shards')
     for (const destination of added) this.#logger.info({ destination }, 'destination added')
     for (const destination of orphaned) {
       this.#logger.warn(
