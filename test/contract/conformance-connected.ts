@@ -1,40 +1,30 @@
 import { expect, it } from 'vitest'
 import type { Adapter } from '../../src/adapters/contract.js'
 import { waitFor } from '../support/wait-for.js'
-import { deliver, message, type TestDestination } from './destination.js'
+import { deliver, message, type ConnectedDestination } from './destination.js'
 
 /** What an adapter may say while its destination is away: nothing that costs a message an attempt. */
 const uncharged = new Set(['pause', 'unsettled'])
 
 interface Subject {
-  readonly destination: () => TestDestination
+  readonly destination: () => ConnectedDestination
   readonly adapter: () => Adapter
   readonly topic: string
 }
 
 /** The part of the contract about the network; left out for transactional adapters, whose network is the database's. */
 export function describeConnected({ destination, adapter, topic }: Subject): void {
-  const test = (name: string, run: () => Promise<void>, needs?: 'stallDestination' | 'connections') =>
-    it(name, async ({ skip }) => {
-      skip(adapter().capabilities.transactional, 'a transactional adapter uses the connection it is given')
-      if (needs) skip(!(needs in destination()), `this destination has no ${needs}`)
-      await run()
-    })
   const batchOf = (count: number) => Array.from({ length: count }, (_, i) => message({ topic, key: `key-${i}` }))
   const delivered = (ids: readonly string[], kinds: readonly string[]) => ids.filter((_, i) => kinds[i] === 'delivered')
 
-  test(
-    'connects to nothing before the first delivery',
-    async () => {
-      const other = destination().makeAdapter()
-      await destination().received() // time for a connection, had one been asked for
-      expect(destination().connections?.()).toBe(0)
-      await other.close()
-    },
-    'connections',
-  )
+  it('connects to nothing before the first delivery', async () => {
+    const other = destination().makeAdapter()
+    await destination().received() // time for a connection, had one been asked for
+    expect(destination().connections()).toBe(0)
+    await other.close()
+  })
 
-  test('charges nothing while the destination is away, and delivers when it is back', async () => {
+  it('charges nothing while the destination is away, and delivers when it is back', async () => {
     await destination().breakDestination()
     const batch = batchOf(5)
     const away = await deliver(adapter(), batch)
@@ -46,7 +36,7 @@ export function describeConnected({ destination, adapter, topic }: Subject): voi
     expect(new Set((await destination().received()).map((each) => each.id))).toEqual(new Set(batch.map((m) => m.id)))
   })
 
-  test('survives losing a connection that was in use', async () => {
+  it('survives losing a connection that was in use', async () => {
     await untilDelivered(batchOf(3))
     await destination().breakDestination()
     const batch = batchOf(3)
@@ -72,23 +62,19 @@ export function describeConnected({ destination, adapter, topic }: Subject): voi
     )
   }
 
-  test(
-    'gives up on a destination that never answers, and delivers when it does again',
-    async () => {
-      await untilDelivered(batchOf(1))
-      await destination().stallDestination?.()
-      const batch = batchOf(3)
-      const answer = await deliver(adapter(), batch)
-      // `retry` too: over HTTP, one slow answer says nothing about the destination as a whole.
-      expect(answer.kinds.filter((kind) => !uncharged.has(kind) && kind !== 'retry')).toEqual([])
-      await destination().healDestination()
-      await untilDelivered(batch)
-      expect(answer.breaches()).toEqual([])
-    },
-    'stallDestination',
-  )
+  it('gives up on a destination that never answers, and delivers when it does again', async () => {
+    await untilDelivered(batchOf(1))
+    await destination().stallDestination()
+    const batch = batchOf(3)
+    const answer = await deliver(adapter(), batch)
+    // `retry` too: over HTTP, one slow answer says nothing about the destination as a whole.
+    expect(answer.kinds.filter((kind) => !uncharged.has(kind) && kind !== 'retry')).toEqual([])
+    await destination().healDestination()
+    await untilDelivered(batch)
+    expect(answer.breaches()).toEqual([])
+  })
 
-  test('sends nothing when it is aborted before it starts', async () => {
+  it('sends nothing when it is aborted before it starts', async () => {
     const answer = await deliver(adapter(), batchOf(2), AbortSignal.abort())
     expect(answer.kinds).toEqual(['unsettled', 'unsettled'])
     await adapter().close()
@@ -96,24 +82,20 @@ export function describeConnected({ destination, adapter, topic }: Subject): voi
     expect(answer.breaches()).toEqual([])
   })
 
-  test(
-    'stops promptly when it is aborted, and settles nothing more',
-    async () => {
-      await untilDelivered(batchOf(1))
-      await destination().stallDestination?.()
-      const started = performance.now()
-      const answer = await deliver(adapter(), batchOf(3), AbortSignal.timeout(100))
-      expect(performance.now() - started).toBeLessThan(900)
-      expect(answer.kinds).toEqual(['unsettled', 'unsettled', 'unsettled'])
-      await destination().healDestination()
-      await untilDelivered(batchOf(1))
-      await adapter().close()
-      expect(answer.breaches()).toEqual([])
-    },
-    'stallDestination',
-  )
+  it('stops promptly when it is aborted, and settles nothing more', async () => {
+    await untilDelivered(batchOf(1))
+    await destination().stallDestination()
+    const started = performance.now()
+    const answer = await deliver(adapter(), batchOf(3), AbortSignal.timeout(100))
+    expect(performance.now() - started).toBeLessThan(900)
+    expect(answer.kinds).toEqual(['unsettled', 'unsettled', 'unsettled'])
+    await destination().healDestination()
+    await untilDelivered(batchOf(1))
+    await adapter().close()
+    expect(answer.breaches()).toEqual([])
+  })
 
-  test('close waits for what is under way', async () => {
+  it('close waits for what is under way', async () => {
     await untilDelivered(batchOf(1))
     const batch = batchOf(20)
     let ended = false
@@ -126,7 +108,7 @@ export function describeConnected({ destination, adapter, topic }: Subject): voi
     expect(batch.filter((each) => !arrived.has(each.id))).toEqual([])
   })
 
-  test('takes as many calls at once as it says', async () => {
+  it('takes as many calls at once as it says', async () => {
     const calls = Array.from({ length: adapter().capabilities.concurrency }, () => batchOf(25))
     const answers = await Promise.all(calls.map((batch) => deliver(adapter(), batch)))
     const said = answers.flatMap((answer, i) => delivered(calls[i]?.map((each) => each.id) ?? [], answer.kinds))

@@ -10,22 +10,30 @@ export interface Received {
   readonly headers: Readonly<Record<string, string>>
 }
 
-/** A real destination, fresh for each test, and the ways to break it. */
+/** A real destination, fresh for each test. */
 export interface TestDestination {
   /** A new adapter for this destination. Its own time-outs should be about 1–3 s, so that a silent destination is noticed. */
   makeAdapter(): Adapter
   /** All that has arrived and is kept there, in order of arrival (within a key at least). Called when deliveries are settled. */
   received(): Promise<readonly Received[]>
+  cleanup(): Promise<void> | void
+}
+
+/** One behind a network, and the ways to break that. */
+export interface ConnectedDestination extends TestDestination {
   /** From now on nobody is there: connections are refused or reset, those that are open included. */
   breakDestination(): Promise<void> | void
   healDestination(): Promise<void> | void
-  /** From now on it accepts and never answers, until `healDestination`. Without it the tests of a silent destination are left out. */
-  stallDestination?(): Promise<void> | void
+  /** From now on it accepts and never answers, until `healDestination`. */
+  stallDestination(): Promise<void> | void
   /** Connections to it that are open now. */
-  connections?(): number
-  /** Runs `work` in a database transaction; for transactional adapters, which are called by `deliverIn`. */
-  transaction?<Result>(work: (tx: SqlExecutor) => Promise<Result>): Promise<Result>
-  cleanup(): Promise<void> | void
+  connections(): number
+}
+
+/** One that is written to in the cursor's own transaction: its network is the database's. */
+export interface TransactionalDestination extends TestDestination {
+  /** Runs `work` in a database transaction. */
+  transaction<Result>(work: (tx: SqlExecutor) => Promise<Result>): Promise<Result>
 }
 
 export interface ConformanceOptions {

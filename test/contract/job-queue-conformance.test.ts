@@ -4,7 +4,8 @@ import { inTransaction } from '../../src/db/transaction.js'
 import { silentLogger } from '../../src/telemetry/logger.js'
 import { useDatabase } from '../support/database.js'
 import { uniqueName, type PostgresServer } from '../support/services.js'
-import { conformance, type Received, type TestDestination } from './conformance.js'
+import { transactionalConformance } from './conformance.js'
+import type { Received, TransactionalDestination } from './destination.js'
 
 interface Row {
   readonly id: string
@@ -17,7 +18,7 @@ interface Row {
 function jobQueueOn(server: PostgresServer): void {
   const database = useDatabase({ server })
 
-  function setup(): TestDestination {
+  function setup(): TransactionalDestination {
     const { pool } = database()
     const queue = uniqueName('q')
     return {
@@ -35,15 +36,12 @@ function jobQueueOn(server: PostgresServer): void {
           headers: headers ?? {},
         }))
       },
-      // a database that is gone takes the lane's own transaction with it: nothing is left for the adapter to answer
-      breakDestination: () => undefined,
-      healDestination: () => undefined,
       transaction: (work) => inTransaction(pool, work),
       cleanup: () => undefined,
     }
   }
 
-  conformance(`job queue on ${server}`, setup, { topics: ['order.created', 'order.shipped'] })
+  transactionalConformance(`job queue on ${server}`, setup, { topics: ['order.created', 'order.shipped'] })
 }
 
 jobQueueOn('pg18')

@@ -7,7 +7,7 @@ import { onFileEnd } from '../support/cleanup.js'
 import { type HalfOpenProxy, startHalfOpenProxy } from '../support/half-open-proxy.js'
 import { kcatConsume } from '../support/kcat.js'
 import { createTestTopic, kafkaBrokers } from '../support/kafka.js'
-import type { TestDestination } from './destination.js'
+import type { ConnectedDestination } from './destination.js'
 import { silentLogger } from './rabbitmq-fixture.js'
 
 export function kafkaTestAdapter(options: KafkaOptions): Adapter {
@@ -70,7 +70,7 @@ function replaceAll(chunk: Buffer, wanted: Buffer, replacement: Buffer): Buffer 
 /** A topic with some partitions, behind a proxy, and read with kcat, which shares no code with the adapter. */
 export async function kafkaDestination(
   options: Partial<KafkaOptions> & { readonly partitions?: number } = {},
-): Promise<TestDestination & { readonly topic: string; readonly proxy: HalfOpenProxy }> {
+): Promise<ConnectedDestination & { readonly topic: string; readonly proxy: HalfOpenProxy }> {
   const { partitions = 3, ...settings } = options
   const topic = await createTestTopic({ partitions, config: { 'max.message.bytes': '3000000' } })
   const proxy = await startKafkaProxy()

@@ -4,7 +4,7 @@ import { rabbitmqAdapter } from '../../src/adapters/rabbitmq/index.js'
 import { type RabbitmqOptions, rabbitmqSettings } from '../../src/config/destinations/rabbitmq.js'
 import { type HalfOpenProxy, startHalfOpenProxy } from '../support/half-open-proxy.js'
 import { amqpUrl, createTestExchange, createTestQueue, openChannel } from '../support/rabbitmq.js'
-import type { Received, TestDestination } from './destination.js'
+import type { Received, ConnectedDestination } from './destination.js'
 
 export const silentLogger = {
   debug: () => undefined,
@@ -21,7 +21,9 @@ export function rabbitAdapter(options: RabbitmqOptions, destination = 'rabbit'):
 /** A topic exchange with one queue that takes everything, behind a proxy. */
 export async function rabbitDestination(
   options: Partial<RabbitmqOptions> = {},
-): Promise<TestDestination & { readonly exchange: string; readonly queue: string; readonly proxy: HalfOpenProxy }> {
+): Promise<
+  ConnectedDestination & { readonly exchange: string; readonly queue: string; readonly proxy: HalfOpenProxy }
+> {
   const exchange = await createTestExchange('topic')
   const queue = await createTestQueue()
   const channel = await openChannel()

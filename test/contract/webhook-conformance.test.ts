@@ -1,7 +1,8 @@
 import { webhookAdapter } from '../../src/adapters/webhook/index.js'
 import { webhookSettings } from '../../src/config/destinations/webhook.js'
 import { type HttpReceiver, type ReceivedRequest, type Reply, startHttpReceiver } from '../support/http-receiver.js'
-import { conformance, type Received, type TestDestination } from './conformance.js'
+import { conformance } from './conformance.js'
+import type { ConnectedDestination, Received } from './destination.js'
 
 const systemHeaders = [
   'webhook-id',
@@ -38,7 +39,7 @@ function read({ headers, body }: ReceivedRequest): Received {
   }
 }
 
-async function setup(): Promise<TestDestination> {
+async function setup(): Promise<ConnectedDestination> {
   const arrived: Received[] = []
   const accept = (request: ReceivedRequest): Reply => {
     arrived.push(read(request))

@@ -86,7 +86,7 @@ async function oldServer(): Promise<Old> {
   const adapter = new ScriptedAdapter()
   const dispatcher = await start(pool, adapter)
   for (let i = 0; i < 30; i++) await publish(pool, 'read', { i }, { key: `k${i % 3}` })
-  await waitFor(() => adapter.delivered.length === 30, patience)
+  await waitFor(() => adapter.delivered.length >= 30, patience)
   // a delta of many pages, left in the middle
   const batch = await pool.connect()
   await batch.query('begin')
@@ -198,7 +198,7 @@ describe('a logical dump is restored into another server', () => {
     const adapter = new ScriptedAdapter()
     await start(pool, adapter, url)
     for (let i = 0; i < 40; i++) await publish(pool, 'before', { i }, { key: `k${i % 3}` })
-    await waitFor(() => adapter.delivered.length === 40, patience)
+    await waitFor(() => adapter.delivered.length >= 40, patience)
     const nonces = async (p: pg.Pool, table: string): Promise<unknown[]> =>
       (await p.query<{ nonce: string }>(`select nonce from waybill.${table}`)).rows.map((r) => r.nonce)
     await restore(source, target)

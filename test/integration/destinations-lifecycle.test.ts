@@ -30,7 +30,7 @@ describe('a dispatcher stops', () => {
     await stop
     expect(adapter.ids()).toEqual(ids.slice(0, 2))
     // long before the second could have taken the first for gone
-    await waitFor(() => second.delivered.length === 8, patience)
+    await waitFor(() => second.delivered.length >= 8, patience)
     expect(second.ids()).toEqual(ids.slice(2))
     expect(await heldBy(first)).toBe(0)
     expect(await count(pool(), 'dispatchers', `id = '${first.id}'`)).toBe(0)
@@ -56,7 +56,7 @@ describe('a dispatcher stops', () => {
     expect(await count(pool(), 'deliveries')).toBe(0)
     const next = new ScriptedAdapter()
     await start({ destinations: { crm: { adapter: next } } })
-    await waitFor(() => next.delivered.length === 1, patience)
+    await waitFor(() => next.delivered.length >= 1, patience)
     expect(next.delivered.map(({ id, attempt }) => ({ id, attempt }))).toEqual([{ id, attempt: 1 }])
   })
 
@@ -85,7 +85,7 @@ describe('a dispatcher stops', () => {
     await publish(pool(), 'order.created', {})
     const other = new ScriptedAdapter()
     const second = await start({ destinations: { crm: { adapter: other } } })
-    await waitFor(() => other.delivered.length === 1, patience)
+    await waitFor(() => other.delivered.length >= 1, patience)
     expect(adapter.attempts).toEqual([])
     expect(await heldBy(second)).toBe(1)
     expect(await count(pool(), 'dispatchers')).toBe(1)
@@ -121,7 +121,7 @@ describe('draining', () => {
     await publish(pool(), 'order.created', {})
     let drained = false
     const draining = dispatcher.drain().then(() => (drained = true))
-    await waitFor(() => fast.delivered.length === 21 && slow.attempts.length === 21, patience)
+    await waitFor(() => fast.delivered.length >= 21 && slow.attempts.length === 21, patience)
     for (let i = 0; i < 5; i++) await dispatcher.drain(AbortSignal.timeout(50)).catch(() => undefined)
     expect(drained).toBe(false)
     answer.open()

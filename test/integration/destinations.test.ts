@@ -81,7 +81,7 @@ describe.each(['pg18', 'pg15'] as const)('routes on %s', (server) => {
     expect(counted.rows()).toBeLessThan(5000)
     // and it goes back to whole pages when most is wanted
     await pool().query(`select waybill.publish('rare.event', '{}') from generate_series(1, 3000)`)
-    await waitFor(() => adapter.delivered.length === 3050, patience)
+    await waitFor(() => adapter.delivered.length >= 3050, patience)
     await dispatcher.stop()
     await counted.pool.end()
   })
@@ -135,7 +135,7 @@ describe('a destination', () => {
         [payload],
       )
     }
-    await waitFor(() => adapter.delivered.length === payloads.length, patience)
+    await waitFor(() => adapter.delivered.length >= payloads.length, patience)
     expect(adapter.delivered.map(({ payload }) => payload)).toEqual(payloads)
     const { rows } = await pool().query<{ at: Date }>('select created_at as at from waybill.messages order by seq')
     for (const [i, message] of adapter.delivered.entries()) {
@@ -157,7 +157,7 @@ describe('a destination', () => {
           : { kind: 'misconfigured', failure: { code: 'HTTP_401', message: 'who are you?' } }
     await start({ destinations: { crm: { adapter, patterns: ['crm.*'] }, other: { adapter: other } } })
     await publish(pool(), 'crm.event', {})
-    await waitFor(() => other.delivered.length === 1, patience)
+    await waitFor(() => other.delivered.length >= 1, patience)
     const crm = async () =>
       (
         await pool().query(
@@ -174,7 +174,7 @@ describe('a destination', () => {
     )
     expect(await count(pool(), 'attempts')).toBe(0)
     state = 'fine'
-    await waitFor(() => adapter.delivered.length === 1, patience)
+    await waitFor(() => adapter.delivered.length >= 1, patience)
     await eventually(async () => expect(await crm()).toEqual({ state: 'active', kind: null, reason: null }), patience)
   })
 
@@ -189,7 +189,7 @@ describe('a destination', () => {
     for (let i = 0; i < 5; i++) await publish(pool(), 'order.created', { i }, { key: `k${i}` })
     await start({ destinations: { crm: { adapter } } })
     await eventually(async () => expect(await lane()).toMatchObject({ kind: 'throttled' }), patience)
-    await waitFor(() => adapter.delivered.length === 5, patience)
+    await waitFor(() => adapter.delivered.length >= 5, patience)
     expect((times[1] ?? 0) - (times[0] ?? 0)).toBeGreaterThanOrEqual(1190)
     expect(await count(pool(), 'attempts')).toBe(0)
   })
@@ -222,7 +222,7 @@ describe('a destination', () => {
     await first.stop()
     await publish(pool(), 'order.created', {})
     const second = await start({ destinations: { crm: { adapter: crm } } })
-    await waitFor(() => crm.delivered.length === 1, patience)
+    await waitFor(() => crm.delivered.length >= 1, patience)
     await second.drain()
     const { rows } = await pool().query(
       `select l.destination, d.configured, l.holder is not null as held from waybill.lanes l
@@ -235,7 +235,7 @@ describe('a destination', () => {
     await second.stop()
     // named again, it goes on where it stood
     await start({ destinations: { crm: { adapter: crm }, bank: { adapter: bank, settings: { from: 'latest' } } } })
-    await waitFor(() => bank.delivered.length === 1, patience)
+    await waitFor(() => bank.delivered.length >= 1, patience)
   })
 })
 

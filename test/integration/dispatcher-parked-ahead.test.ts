@@ -4,6 +4,8 @@ import { publish, ScriptedAdapter, startDispatcher } from '../support/dispatchin
 import { waitFor } from '../support/wait-for.js'
 
 const database = useDatabase()
+/** However slow the machine is, it is not given up before the crash. */
+const settings = { maxAttempts: 1000 }
 
 it('goes on after a restart when a parked delivery lies ahead of the cursor', async () => {
   const { pool } = database()
@@ -17,12 +19,12 @@ it('goes on after a restart when a parked delivery lies ahead of the cursor', as
     id === slow
       ? new Promise<undefined>(() => undefined)
       : { kind: 'retry', failure: { code: 'HTTP_500', message: 'no' } }
-  const before = await startDispatcher({ pool, destinations: { crm: { adapter: first } } })
+  const before = await startDispatcher({ pool, destinations: { crm: { adapter: first, settings } } })
   await waitFor(async () => (await pool.query('select from waybill.deliveries where message_id = $1', [bad])).rowCount)
   await crash(before)
 
   const second = new ScriptedAdapter({ maxBatch: 1 })
-  const after = await startDispatcher({ pool, destinations: { crm: { adapter: second } } })
+  const after = await startDispatcher({ pool, destinations: { crm: { adapter: second, settings } } })
   try {
     await after.drain(AbortSignal.timeout(10_000))
     await waitFor(async () => (await pool.query('select from waybill.deliveries')).rowCount === 0)

@@ -33,7 +33,7 @@ it('sends a parked delivery after an outage that began while its message was rea
     destinations: { crm: { adapter } },
   })
   try {
-    await waitFor(() => adapter.delivered.length === 2, { timeoutMs: 5000, what: 'both deliveries' })
+    await waitFor(() => adapter.delivered.length >= 2, { timeoutMs: 5000, what: 'both deliveries' })
     expect(reads).toBeGreaterThan(0)
     expect(adapter.ids().sort()).toEqual([bad, slow].sort())
   } finally {

@@ -31,7 +31,7 @@ describe.each(['pg18', 'pg15'] as const)('messages that failed, on %s', (server)
     await start({ destinations: { crm: { adapter } } })
     await waitFor(async () => (await parkedStates(pool())).join() === 'dead,held,held', patience)
     await pool().query(`select waybill.drop_deliveries('no such customer any more', p_message => $1)`, [poison])
-    await waitFor(() => adapter.delivered.length === 2, patience)
+    await waitFor(() => adapter.delivered.length >= 2, patience)
     expect(adapter.ids()).toEqual(behind)
     await waitFor(async () => (await count(pool(), 'deliveries')) === 0, patience)
     const { rows } = await pool().query(
@@ -51,12 +51,12 @@ describe.each(['pg18', 'pg15'] as const)('messages that failed, on %s', (server)
     let broken = true
     adapter.answer = ({ id }) => (id === poison && broken ? dead : delivered)
     await start({ destinations: { crm: { adapter, settings: { onDead: 'release' } } } })
-    await waitFor(() => adapter.delivered.length === 1, patience)
+    await waitFor(() => adapter.delivered.length >= 1, patience)
     expect(adapter.ids()).toEqual([behind])
     await waitFor(async () => (await parkedStates(pool())).join() === 'dead', patience)
     broken = false
     await pool().query('select waybill.retry(p_message => $1)', [poison])
-    await waitFor(() => adapter.delivered.length === 2, patience)
+    await waitFor(() => adapter.delivered.length >= 2, patience)
     expect(adapter.ids()).toEqual([behind, poison])
   })
 
@@ -72,7 +72,7 @@ describe.each(['pg18', 'pg15'] as const)('messages that failed, on %s', (server)
       return retry
     }
     await start({ destinations: { crm: { adapter, settings: { order: 'none', maxAttempts: 2 } } } })
-    await waitFor(() => adapter.delivered.length === 10, patience)
+    await waitFor(() => adapter.delivered.length >= 10, patience)
     expect(adapter.ids().sort()).toEqual([...others].sort())
     opened.open()
     await waitFor(async () => (await parkedStates(pool())).join() === 'dead', patience)
@@ -87,7 +87,7 @@ describe.each(['pg18', 'pg15'] as const)('messages that failed, on %s', (server)
       return times.length === 1 ? { ...retry, retryAfterMs: 1500 } : delivered
     }
     await start({ destinations: { crm: { adapter } } })
-    await waitFor(() => adapter.delivered.length === 1, patience)
+    await waitFor(() => adapter.delivered.length >= 1, patience)
     expect((times[1] ?? 0) - (times[0] ?? 0)).toBeGreaterThanOrEqual(1490)
   })
 
@@ -190,13 +190,13 @@ describe('an answer that is slow to come', () => {
     const settings = { slowAfterMs: 300, window: 10 }
     await start({ destinations: { crm: { adapter, settings } } })
     // the window is smaller than what follows: only a cursor that passes the slow one lets the rest be read
-    await waitFor(() => adapter.delivered.length === 40, patience)
+    await waitFor(() => adapter.delivered.length >= 40, patience)
     await waitFor(async () => (await parkedStates(pool())).join() === 'in_flight,held', patience)
     const { rows } = await pool().query('select attempt from waybill.deliveries order by seq')
     expect(rows).toEqual([{ attempt: 0 }, { attempt: 0 }])
     expect(await count(pool(), 'attempts')).toBe(0)
     answer.open(delivered)
-    await waitFor(() => adapter.delivered.length === 42, patience)
+    await waitFor(() => adapter.delivered.length >= 42, patience)
     expect(adapter.ids().slice(40)).toEqual([slow, behind])
     expect(adapter.attempts.filter(({ id }) => id === slow).length).toBe(1)
     await waitFor(async () => (await count(pool(), 'deliveries')) === 0, patience)
@@ -215,7 +215,7 @@ describe('an answer that is slow to come', () => {
     await start({ destinations: { crm: { adapter, settings: { slowAfterMs: 200 } } } })
     await waitFor(async () => (await parkedStates(pool())).join() === 'in_flight,held', patience)
     answer.open(late)
-    await waitFor(() => adapter.delivered.length === 2, patience)
+    await waitFor(() => adapter.delivered.length >= 2, patience)
     expect(adapter.ids()).toEqual([slow, behind])
     expect(asked).toBe(attempts)
   })
@@ -230,7 +230,7 @@ describe('an answer that is slow to come', () => {
     await first.stop({ drainMs: 1 })
     const next = new ScriptedAdapter()
     await start({ destinations: { crm: { adapter: next } } })
-    await waitFor(async () => next.delivered.length === 1 && (await count(pool(), 'deliveries')) === 0, patience)
+    await waitFor(async () => next.delivered.length >= 1 && (await count(pool(), 'deliveries')) === 0, patience)
     expect(next.ids()).toEqual([id])
   })
 })
@@ -246,7 +246,7 @@ describe('a message that looks like an outage', () => {
     for (let i = 0; i < 20; i++) await publish(pool(), 'order.created', { i }, { key: `k${i}` })
     adapter.answer = ({ id }) => (id === poison ? undefined : delivered)
     await start({ destinations: { crm: { adapter } } })
-    await waitFor(() => adapter.delivered.length === 20, patience)
+    await waitFor(() => adapter.delivered.length >= 20, patience)
     await eventually(async () => expect(await stats()).toEqual({ state: 'dead' }), patience)
   })
 
@@ -256,7 +256,7 @@ describe('a message that looks like an outage', () => {
     for (let i = 0; i < 20; i++) await publish(pool(), 'order.created', { i }, bad)
     adapter.answer = ({ id }) => (id === poison ? down : delivered)
     await start({ destinations: { crm: { adapter, settings: { order: 'none' } } } })
-    await waitFor(() => adapter.delivered.length === 20, patience)
+    await waitFor(() => adapter.delivered.length >= 20, patience)
   })
 
   it('is found out behind a backlog of its own key that is longer than the window', async () => {
@@ -266,7 +266,7 @@ describe('a message that looks like an outage', () => {
     for (let i = 0; i < 20; i++) await publish(pool(), 'order.created', { i }, { key: `k${i}` })
     adapter.answer = ({ id }) => (id === poison ? down : delivered)
     await start({ destinations: { crm: { adapter, settings: { window: 20 } } }, pageSize: 10 })
-    await waitFor(() => adapter.delivered.length === 20, patience)
+    await waitFor(() => adapter.delivered.length >= 20, patience)
   })
 
   it('convicts nobody when the adapter answers for no message at all, and goes on when it does', async () => {
@@ -281,7 +281,7 @@ describe('a message that looks like an outage', () => {
     await waitFor(() => adapter.attempts.length > 20, patience)
     expect(await count(pool(), 'deliveries')).toBe(0)
     broken = false
-    await waitFor(() => adapter.delivered.length === 10, patience)
+    await waitFor(() => adapter.delivered.length >= 10, patience)
     expect(await count(pool(), 'attempts')).toBe(0)
   })
 })

@@ -23,10 +23,10 @@ it('reads a page once for lanes that stand at the same place', async () => {
     pageSize: 100,
   })
   await publish(pool, 'order.created', {})
-  await waitFor(() => adapters.every(({ adapter }) => adapter.delivered.length === 1))
+  await waitFor(() => adapters.every(({ adapter }) => adapter.delivered.length >= 1))
   pages = 0
   await pool.query(`select waybill.publish('order.created', '{}') from generate_series(1, 299)`)
-  await waitFor(() => adapters.every(({ adapter }) => adapter.delivered.length === 300))
+  await waitFor(() => adapters.every(({ adapter }) => adapter.delivered.length >= 300))
   await dispatcher.stop()
   await pool.end()
   // four lanes at the tip, three pages: alone each would have read them all, twelve

@@ -103,7 +103,7 @@ export async function makeDispatcher(options: TestDispatcherOptions): Promise<Di
     name: 'test',
     version: '0.0.0',
     generation,
-    leaseMs: options.leaseMs ?? 3000,
+    leaseMs: options.leaseMs ?? 15_000,
     pageSize: options.pageSize ?? 100,
     destinations: served,
     clock: options.clock ?? systemClock,
