@@ -17,7 +17,7 @@ export interface DispatchOptions {
 
 /** The defaults that a configuration file has. */
 export const defaultSettings: DeliverySettings = { ...deliverySettings.parse({}), receipts: false, from: 'earliest' }
-const defaultPageSize = 500
+const defaultPageSize = 1000
 const defaultPoolSize = 10
 
 const complain = (fields: object, message?: string): void => console.error(message, fields)

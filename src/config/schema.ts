@@ -23,7 +23,7 @@ const durabilityHelp = 'must be "local" or { replicated: "name of the stand-by" 
 const dispatcher = z.strictObject({
   name: text.max(200, { error: 'must not be longer than 200 characters' }).optional(),
   leaseMs: wholeNumber(1000, 60_000).default(15_000),
-  pageSize: wholeNumber(1, 10_000).default(500),
+  pageSize: wholeNumber(1, 10_000).default(1000),
   listen: flag.default(true),
   drainMs: wholeNumber(0, 600_000).default(30_000),
   maintenance: flag.default(true),

@@ -144,8 +144,8 @@ export class Dispatcher {
         options.listenUrl,
         {
           wake: (ticket) => {
+            if (!this.#ticker.asleep) this.#stager.look() // else when it wakes: the log comes first
             this.#ticker.notify(ticket)
-            this.#stager.look()
           },
           lanes: () => this.#beatNow.kick(),
           beat: (id) => {

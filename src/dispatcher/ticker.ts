@@ -3,7 +3,7 @@ import type { Clock } from '../core/clock.js'
 import { Kick } from '../core/signal-flag.js'
 import { fallAsleep, wakeUp } from '../outbox/dispatcher-store.js'
 import { parseSnapshot } from '../outbox/snapshot.js'
-import { type Glance, type TakenTick, glance, takeTick, whenDurable } from '../outbox/tick.js'
+import { type TakenTick, glance, takeTick, whenDurable } from '../outbox/tick.js'
 
 export interface TickerSettings {
   /** Wait between looks at the log while it moves, ms. Doubles up to `idleMs` while it does not. */
@@ -38,7 +38,10 @@ export class Ticker {
   readonly #waited = new Kick()
   readonly #lookNow = new Kick()
   #latest: SharedTick | undefined
-  #seen: Glance | undefined
+  /** Of the latest look. */
+  #snapshot = ''
+  /** The latest look saw the log move. */
+  #moving = false
   #listening = false
   #asleep = false
   #stopped = false
@@ -140,7 +143,7 @@ export class Ticker {
   #take(): Promise<SharedTick> {
     const taken = this.#taking.then(async () => {
       const tick = await takeTick(this.#pool, this.#latest?.floor ?? 0)
-      let durable: Promise<void> | undefined
+      let durable = tick.flushed ? Promise.resolve() : undefined
       const number = ++this.#number
       return { ...tick, number, durable: () => (durable ??= whenDurable(this.#pool, tick.lsn)) }
     })
@@ -185,18 +188,30 @@ export class Ticker {
   /**
    * Looks whether there may be something new, and hands a tick to the waiters when there is. Resolves to whether the log
    * moved; a transaction of somebody else that ended is a reason to read, not a sign of traffic. A look that finds nothing
-   * costs one statement and no xid, however long others hold transactions open.
+   * costs one statement and no xid, however long others hold transactions open. Where something is to be expected (a
+   * notification, or the log moved just now) the glance before the tick is left out.
    */
   async #look(): Promise<boolean> {
-    if (this.#notified !== undefined) this.#answer()
     const last = this.#latest
-    const seen = last && (await glance(this.#pool))
-    this.#seen = seen
-    if (seen && seen.last <= last.drawn && !stragglersEnded(last.snapshot, seen.snapshot)) return false
-    const tick = await this.#take()
-    const moved = last === undefined || tick.ceiling > last.drawn
-    if (moved || stragglersEnded(last.snapshot, tick.snapshot)) this.#hand(tick)
-    return moved
+    const ticket = this.#notified
+    this.#notified = undefined
+    const expected = ticket !== undefined || this.#moving
+    this.#moving = false
+    try {
+      if (last && !expected) {
+        const seen = await glance(this.#pool)
+        this.#snapshot = seen.snapshot
+        if (seen.last <= last.drawn && !stragglersEnded(last.snapshot, seen.snapshot)) return false
+      }
+      const tick = await this.#take()
+      this.#snapshot = tick.snapshot
+      this.#moving = last === undefined || tick.ceiling > last.drawn
+      if (!last || this.#moving || stragglersEnded(last.snapshot, tick.snapshot)) this.#hand(tick)
+      return this.#moving
+    } finally {
+      // after the tick, which matters more
+      if (ticket !== undefined) this.#answer(ticket)
+    }
   }
 
   // Says so first; then polls until every transaction that was running has ended, for one that looked before and commits
@@ -209,7 +224,7 @@ export class Ticker {
       for (let wait = 10; this.#listening && !this.#stopped; wait = Math.min(wait * 2, maxPollMs)) {
         const notified = this.#notified !== undefined
         if ((await this.#look()) || notified) return
-        if (!ended && this.#seen && parseSnapshot(this.#seen.snapshot).xmin >= BigInt(xmax)) {
+        if (!ended && parseSnapshot(this.#snapshot).xmin >= BigInt(xmax)) {
           ended = true
           this.#onState()
         }
@@ -221,10 +236,8 @@ export class Ticker {
     }
   }
 
-  #answer(): void {
-    const ticket = this.#notified as string
-    this.#notified = undefined
-    // not waited for: the tick matters more, and a failure here only makes publishers notify once more
+  // Not waited for: a failure here only makes publishers notify once more.
+  #answer(ticket: string): void {
     if (/^\d+$/.test(ticket)) wakeUp(this.#pool, ticket).catch(() => undefined)
   }
 

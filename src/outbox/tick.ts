@@ -7,8 +7,10 @@ import type { Tick } from './delta.js'
 export interface TakenTick extends Tick {
   /** Of `waybill.incarnation`; null after a crash or a promotion, until a heartbeat draws a new one. */
   readonly nonce: string | null
-  /** WAL position behind everything that the snapshot sees. */
+  /** WAL position behind the commits of everything that the snapshot sees. */
   readonly lsn: string
+  /** All before `lsn` is on disk already. */
+  readonly flushed: boolean
   /**
    * The sequence's last value before the snapshot. Whoever the snapshot does not know draws greater ones: while the
    * sequence stands here and what ran in the snapshot still runs, there is nothing new. `ceiling` would not do: a
@@ -34,16 +36,18 @@ export async function takeTick(pool: pg.Pool, floor: number): Promise<TakenTick>
     >[]
     failed = false
     const probed = results[1]?.rows[0]
-    const [snapshot, recovery, last, lsn, nonce] = results[3]?.rows[0] ?? []
+    const [snapshot, recovery, last, inserted, flushedTo, nonce] = results[3]?.rows[0] ?? []
     if (recovery !== false) throw standby()
     const ceiling = Number(last)
     if (!Number.isSafeInteger(ceiling)) throw new RangeError(`sequence value ${String(last)} is beyond 2^53`)
+    const lsn = seenUpTo(probed?.[3] as string, inserted as string)
     return {
       snapshot: snapshot as string,
       floor: Math.max(floor, Number(probed?.[0])),
       ceiling,
       nonce: nonce as string | null,
-      lsn: lsn as string,
+      lsn,
+      flushed: parseLsn(flushedTo as string) >= parseLsn(lsn),
       drawn: Number(probed?.[2]),
     }
   } catch (error) {
@@ -53,6 +57,22 @@ export async function takeTick(pool: pg.Pool, floor: number): Promise<TakenTick>
   } finally {
     client.release(failed)
   }
+}
+
+/** Two commit records are longer, whatever they commit; a transaction that has an xid writes one. */
+const twoCommits = 80n
+
+/**
+ * The WAL position that must be on disk. Between `before` and `after` the tick's own transaction wrote its commit record,
+ * which nobody waits to see flushed; where there is no room for the commit of another, `before` will do.
+ */
+function seenUpTo(before: string, after: string): string {
+  return parseLsn(after) - parseLsn(before) < twoCommits ? before : after
+}
+
+function parseLsn(lsn: string): bigint {
+  const [high = '', low = ''] = lsn.split('/')
+  return (BigInt(`0x${high}`) << 32n) | BigInt(`0x${low}`)
 }
 
 function standby(cause?: unknown): WaybillError {
@@ -66,11 +86,12 @@ function standby(cause?: unknown): WaybillError {
 const tickSql = (floor: number): string => `begin isolation level read committed;
 select coalesce((select m.seq from waybill.messages m where m.seq > ${floor} order by m.seq desc limit 1), ${floor})::text,
        pg_current_xact_id()::text,
-       (select (case when s.is_called then s.last_value else s.last_value - 1 end)::text from waybill.message_seq s);
+       (select (case when s.is_called then s.last_value else s.last_value - 1 end)::text from waybill.message_seq s),
+       pg_current_wal_insert_lsn()::text;
 commit;
 select pg_current_snapshot()::text, pg_is_in_recovery(),
        (case when s.is_called then s.last_value else s.last_value - 1 end)::text,
-       pg_current_wal_insert_lsn()::text, (select i.nonce::text from waybill.incarnation i)
+       pg_current_wal_insert_lsn()::text, pg_current_wal_flush_lsn()::text, (select i.nonce::text from waybill.incarnation i)
   from waybill.message_seq s`
 
 /** What shows, in one statement that writes nothing, whether a tick could find anything new. */

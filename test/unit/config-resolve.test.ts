@@ -30,7 +30,7 @@ describe('resolveConfig', () => {
       dispatcher: {
         name: undefined,
         leaseMs: 15_000,
-        pageSize: 500,
+        pageSize: 1000,
         listen: true,
         drainMs: 30_000,
         maintenance: true,
