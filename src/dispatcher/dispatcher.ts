@@ -19,7 +19,7 @@ import {
   releaseLanes,
   signOff,
 } from '../outbox/dispatcher-store.js'
-import { type LaneFence, loadParked, loadPosition } from '../outbox/lane-store.js'
+import { type LaneFence, loadDropped, loadParked, loadPosition } from '../outbox/lane-store.js'
 import { loadPlan } from '../outbox/position-store.js'
 import { rebaseRestored } from '../outbox/rebase.js'
 import { restLane } from '../outbox/reshard.js'
@@ -446,6 +446,7 @@ export class Dispatcher {
     const start = await loadPosition(pool, seen.id)
     const plan = await loadPlan(pool, seen.id, start.delta.n)
     const parked = await loadParked(pool, seen.id)
+    const dropped = await loadDropped(pool, seen.id)
     const matches = topicMatcher(patterns)
     const stream = new PageStream({
       reader: this.#reader,
@@ -465,6 +466,7 @@ export class Dispatcher {
       fence,
       start,
       parked,
+      dropped,
       pausedInDatabase: seen.state === 'paused',
       settings,
       adapter,

@@ -6,6 +6,12 @@ import type { CommitBuffer } from './commit-buffer.js'
 import { type ParkedEntry, ParkedSet } from './parked.js'
 import { type Entry, retryEntry } from './window.js'
 
+/** Names a delivery within its lane. */
+export interface DeliveryName {
+  readonly seq: number
+  readonly id: string
+}
+
 export interface LaneParkedOptions {
   readonly settings: DeliverySettings
   readonly clock: Clock
@@ -18,21 +24,25 @@ export class LaneParked {
   readonly #o: LaneParkedOptions
   readonly #set: ParkedSet
   readonly #byId = new Map<string, ParkedEntry>()
-  /** Parked before this lane was opened. Where the cursor was held back then, their pages are read once more. */
+  /** Parked or dropped before this lane was opened. Where the cursor was held back then, their pages are read once more. */
   readonly #before: Set<string>
 
-  constructor(options: LaneParkedOptions, rows: readonly StoredDelivery[]) {
+  constructor(
+    options: LaneParkedOptions,
+    stored: { readonly parked: readonly StoredDelivery[]; readonly dropped: readonly DeliveryName[] },
+  ) {
     this.#o = options
     this.#set = new ParkedSet(options.settings)
-    this.#before = new Set(rows.map(idOf))
-    for (const row of rows) this.#adopt(row)
+    this.#before = new Set([...stored.parked, ...stored.dropped].map(idOf))
+    for (const row of stored.parked) this.#adopt(row)
   }
 
   /**
-   * Whether a message that was read is one that an earlier holder parked: it is in good hands, or delivered since. Sent
-   * on the fast path too it would be parked twice, which the database refuses, at each restart anew.
+   * Whether a message that was read is one that an earlier holder parked: it is in good hands, delivered since, or was
+   * dropped by an operator. Sent on the fast path too it would be parked twice, which the database refuses, at each
+   * restart anew; or sent against the operator's word.
    */
-  takes(message: { readonly seq: number; readonly id: string }): boolean {
+  takes(message: DeliveryName): boolean {
     return this.#before.size > 0 && this.#before.delete(idOf(message))
   }
 
@@ -155,6 +165,6 @@ export class LaneParked {
   }
 }
 
-function idOf({ seq, id }: { readonly seq: number; readonly id: string }): string {
+function idOf({ seq, id }: DeliveryName): string {
   return `${seq}:${id}`
 }

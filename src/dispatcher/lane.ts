@@ -11,7 +11,7 @@ import type { LogReader } from '../outbox/log-reader.js'
 import { CommitBuffer } from './commit-buffer.js'
 import { type DispatcherHooks, type DispatcherLogger, type LaneName, callHook } from './hooks.js'
 import { LaneCommits } from './lane-commits.js'
-import { LaneParked } from './lane-parked.js'
+import { type DeliveryName, LaneParked } from './lane-parked.js'
 import { type Down, LanePause } from './lane-pause.js'
 import type { PauseKind, Probe } from './outage.js'
 import type { PageStream } from './page-stream.js'
@@ -25,6 +25,8 @@ export interface LaneOptions {
   readonly fence: LaneFence
   readonly start: StoredPosition
   readonly parked: readonly StoredDelivery[]
+  /** Deliveries that operators dropped. */
+  readonly dropped: readonly DeliveryName[]
   readonly pausedInDatabase: boolean
   readonly settings: DeliverySettings
   readonly adapter: Adapter
@@ -86,7 +88,7 @@ export class Lane {
     const fail = (error: unknown): void => this.fail(error)
     this.#ready = new ReadyQueue(settings.order === 'key' && !capabilities.ordered)
     this.#maxCalls = capabilities.ordered || capabilities.transactional ? 1 : capabilities.concurrency
-    this.#parked = new LaneParked({ settings, clock, reader, buffer: this.#buffer }, options.parked)
+    this.#parked = new LaneParked({ settings, clock, reader, buffer: this.#buffer }, options)
     this.#pause = new LanePause({
       ...{ name, fence, pool, clock, logger, hooks, fail },
       backoff: settings.probe,

@@ -6,6 +6,7 @@ import type { Delta } from './delta.js'
 
 const positionSql = loadSql(import.meta.url, './sql/lane_position.sql')
 const parkedSql = loadSql(import.meta.url, './sql/lane_parked.sql')
+const droppedSql = loadSql(import.meta.url, './sql/lane_dropped.sql')
 const pauseSql = loadSql(import.meta.url, './sql/lane_pause.sql')
 
 /** Who writes for a lane. Every write is guarded by all of it, and fails when any part is stale. */
@@ -139,6 +140,12 @@ export async function loadParked(db: Queryable, laneId: number): Promise<StoredD
     errorCode: r.error_code,
     dueInMs: r.due_in_ms ?? 0,
   }))
+}
+
+/** Deliveries of the lane that operators dropped, as far back as the log goes: read again, they are not sent. */
+export async function loadDropped(db: Queryable, laneId: number): Promise<{ seq: number; id: string }[]> {
+  const { rows } = await db.query<{ seq: string; message_id: string }>(droppedSql, [laneId])
+  return rows.map((row) => ({ seq: Number(row.seq), id: row.message_id }))
 }
 
 const json = (rows: readonly unknown[]): string | null => (rows.length === 0 ? null : JSON.stringify(rows))

@@ -105,10 +105,7 @@ describe.each(['pg18', 'pg15'] as const)('configurations on %s', (server) => {
       (await pool().query('select dispatcher from waybill.lanes where destination = $1', [name])).rows[0]
     await waitFor(async () => (await holders('bank')) !== undefined && bank.attempts.length === 0, patience)
     await publish(pool(), 'order.created', {})
-    await waitFor(
-      () => bank.delivered.length >= 1 && oldCrm.delivered.length + newCrm.delivered.length >= 1,
-      patience,
-    )
+    await waitFor(() => bank.delivered.length >= 1 && oldCrm.delivered.length + newCrm.delivered.length >= 1, patience)
     await older.stop()
     // the older configuration comes back, as a machine does that was left out of a deployment
     const returned = await start({ destinations: { crm: { adapter: oldCrm } }, fingerprint: 'old', leaseMs: 1500 })

@@ -63,10 +63,7 @@ describe('hooks', () => {
       return retry
     }
     await start({ destinations: { crm: { adapter } }, hooks, logger, leaseMs: 1000 })
-    await waitFor(
-      async () => adapter.delivered.length >= 1 && (await parkedStates(pool())).join() === 'dead',
-      patience,
-    )
+    await waitFor(async () => adapter.delivered.length >= 1 && (await parkedStates(pool())).join() === 'dead', patience)
     let isDown = true
     adapter.answer = () => (isDown ? down : delivered)
     const later = await publish(pool(), 'order.created', {}, { key: 'later' })

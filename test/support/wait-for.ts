@@ -7,7 +7,7 @@ export interface WaitOptions {
   readonly what?: string
 }
 
-/** Polls until `probe` gives something other than undefined, null or false, and returns that. */
+/** Polls until `probe` gives something that counts as true, and returns that. */
 export async function waitFor<T>(
   probe: () => T | undefined | null | false | Promise<T | undefined | null | false>,
   { timeoutMs = 10_000, intervalMs = 20, what = 'the condition' }: WaitOptions = {},
@@ -15,7 +15,7 @@ export async function waitFor<T>(
   const deadline = performance.now() + timeoutMs
   for (;;) {
     const value = await probe()
-    if (value !== undefined && value !== null && value !== false) return value
+    if (value) return value
     if (performance.now() > deadline) throw new Error(`${what} did not come true within ${timeoutMs} ms`)
     await sleep(intervalMs)
   }

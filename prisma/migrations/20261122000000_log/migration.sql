@@ -210,6 +210,16 @@ create index deliveries_message on waybill.deliveries (message_id);
 create index deliveries_seq on waybill.deliveries (seq);
 comment on column waybill.deliveries.attempt is 'Attempts charged so far.';
 
+-- What operators dropped. A parked delivery may lie ahead of its lane's cursor: whoever holds the lane after a crash reads
+-- its message again, and must know. Goes with its range of the log.
+create table waybill.dropped (
+  lane_id     int    not null references waybill.lanes (id) on delete cascade,
+  seq         bigint not null,
+  message_id  uuid   not null,
+  primary key (lane_id, seq, message_id)
+);
+create index dropped_seq on waybill.dropped (seq);
+
 -- Insert-only, by their own time. As in the log, a tail takes what no range was made for.
 create table waybill.attempts (
   at           timestamptz not null default clock_timestamp(),
@@ -725,6 +735,9 @@ begin
   ), told as (
     insert into waybill.attempts (destination, message_id, seq, attempt, outcome, code, message)
     select g.destination, g.message_id, g.seq, g.attempt, 'dropped', 'DROPPED', p_reason from gone g
+  ), kept as (
+    insert into waybill.dropped (lane_id, seq, message_id) select g.lane_id, g.seq, g.message_id from gone g
+    on conflict do nothing
   )
   select count(*), array_agg(distinct g.lane_id) into n, touched from gone g;
   if n > 0 then
@@ -815,8 +828,9 @@ select l.destination, l.id, 'pending', first.id, first.seq, first.topic, first.k
                             where m.xid = r.xid and m.seq > r.floor and m.seq <= c.read_seq
                             order by m.seq limit 1000) m) m
      where ((m.destinations is null and m.topic ~ x.topic_regex) or l.destination = any(m.destinations))
-       -- parked ahead of the cursor: listed above
+       -- parked ahead of the cursor: listed above, or dropped
        and not exists (select from waybill.deliveries d
                         where d.destination = l.destination and d.seq = m.seq and d.message_id = m.id)
+       and not exists (select from waybill.dropped g where g.lane_id = l.id and g.seq = m.seq and g.message_id = m.id)
      order by m.seq limit 1) first on true
  where l.state <> 'closed';

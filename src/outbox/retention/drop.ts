@@ -80,6 +80,7 @@ export async function dropPartitionsOn(
       return answer({ partition: range.name, why: 'detaching' })
     }
     dropped.push({ name: range.name, bytes: range.bytes })
+    await client.query('delete from waybill.dropped d where d.seq < $1::bigint', [range.upper])
   }
   return answer(null)
 }
