@@ -1,6 +1,5 @@
 import type pg from 'pg'
-import { type Adapter, type DeliveryFailure, type Outcome, isTransactional } from '../adapters/contract.js'
-import { backoffDelay } from '../core/backoff.js'
+import { type Adapter, type Outcome, isTransactional } from '../adapters/contract.js'
 import type { Clock } from '../core/clock.js'
 import type { DeliverySettings } from '../core/delivery-settings.js'
 import { WaybillError, messageOf } from '../core/errors.js'
@@ -12,8 +11,9 @@ import { CommitBuffer } from './commit-buffer.js'
 import { type DispatcherHooks, type DispatcherLogger, type LaneName, callHook } from './hooks.js'
 import { LaneCommits } from './lane-commits.js'
 import { type DeliveryName, LaneParked } from './lane-parked.js'
-import { type Down, LanePause } from './lane-pause.js'
-import type { PauseKind, Probe } from './outage.js'
+import { LaneOutcomes } from './lane-outcomes.js'
+import { LanePause } from './lane-pause.js'
+import type { PauseKind } from './outage.js'
 import type { PageStream } from './page-stream.js'
 import type { ParkedEntry } from './parked.js'
 import { ReadyQueue } from './ready-queue.js'
@@ -54,8 +54,6 @@ export interface LaneStatus {
 const windowBytes = 32 * 1024 * 1024
 /** Windows that a paused lane reads in search of a message of another key. */
 const lookout = 4
-/** An attempt that was put back without an outcome is not made again sooner. */
-const putBackMs = 250
 
 /**
  * One lane at work: reads pages, hands batches to the adapter, writes positions with what failed. It runs until it is
@@ -70,6 +68,7 @@ export class Lane {
   readonly #parked: LaneParked
   readonly #pause: LanePause
   readonly #commits: LaneCommits
+  readonly #outcomes: LaneOutcomes
   readonly #kick = new Kick()
   readonly #abort = new AbortController()
   readonly #maxCalls: number
@@ -79,22 +78,21 @@ export class Lane {
   #reload = false
   #calls = 0
   #parkedCalls = 0
-  #bytes = 0
 
   constructor(options: LaneOptions) {
     this.#o = options
     const { name, fence, pool, clock, logger, hooks, settings, reader, start } = options
     const { capabilities } = options.adapter
     const fail = (error: unknown): void => this.fail(error)
+    const hook = (call: () => unknown): void => callHook(logger, name, call)
     this.#ready = new ReadyQueue(settings.order === 'key' && !capabilities.ordered)
     this.#maxCalls = capabilities.ordered || capabilities.transactional ? 1 : capabilities.concurrency
     this.#parked = new LaneParked({ settings, clock, reader, buffer: this.#buffer }, options)
     this.#pause = new LanePause({
-      ...{ name, fence, pool, clock, logger, hooks, fail },
+      ...{ name, fence, pool, clock, logger, hooks, hook, fail },
       backoff: settings.probe,
       byKey: settings.order === 'key',
       written: options.pausedInDatabase,
-      hook: (call) => this.#hook(call),
     })
     this.#commits = new LaneCommits({
       ...{ fence, pool, clock, start, fail },
@@ -102,9 +100,13 @@ export class Lane {
       window: this.#window,
       onCommitted: ({ delivered, inStep }) => {
         if (!inStep) this.#reload = true
-        if (delivered > 0) this.#hook(() => hooks.onDelivered?.(name, delivered))
+        if (delivered > 0) hook(() => hooks.onDelivered?.(name, delivered))
       },
       onEnd: () => this.#kick.kick(),
+    })
+    this.#outcomes = new LaneOutcomes({
+      ...{ name, settings, clock, hooks, hook },
+      ...{ ready: this.#ready, buffer: this.#buffer, parked: this.#parked, pause: this.#pause, commits: this.#commits },
     })
   }
 
@@ -195,7 +197,7 @@ export class Lane {
     const { settings, stream } = this.#o
     const full = this.#parked.size >= settings.maxParked
     this.#pause.limit(full, this.#parked.size)
-    if (this.#reading || full || this.#bytes >= windowBytes || this.#window.size >= this.#reach()) return
+    if (this.#reading || full || this.#ready.bytes >= windowBytes || this.#window.size >= this.#reach()) return
     this.#reading = true
     stream
       .next(this.#abort.signal)
@@ -205,7 +207,6 @@ export class Lane {
             this.#window.add(message, page.delta, 'settled')
             continue
           }
-          this.#bytes += message.payload.length
           this.#ready.add(this.#window.add(message, page.delta, 'ready'))
         }
         this.#window.endPage(page.delta, page.after)
@@ -248,17 +249,11 @@ export class Lane {
     while (this.#calls < this.#maxCalls && this.#ready.length > 0 && !this.#pause.active) {
       const batch: Entry[] = []
       for (let entry = this.#ready.shift(); entry; entry = batch.length < maxBatch ? this.#ready.shift() : undefined) {
-        if (this.#parked.holds(entry.message.key)) this.#hold(entry)
+        if (this.#parked.holds(entry.message.key)) this.#outcomes.hold(entry)
         else batch.push(entry)
       }
       if (batch.length > 0) this.#call(batch)
     }
-  }
-
-  // Its key is held back by a parked message: it is parked behind it, and the cursor may pass.
-  #hold(entry: Entry): void {
-    this.#buffer.park(this.#parked.park(entry, 'held', 0, this.#o.clock.monotonic()), null)
-    this.#settled(entry)
   }
 
   #sendParked(now: number): void {
@@ -301,7 +296,7 @@ export class Lane {
     let settled = 0
     const settle = (entry: Entry, outcome: Outcome): void => {
       settled++
-      this.#outcome(entry, outcome)
+      this.#outcomes.outcome(entry, outcome)
     }
     const work = isTransactional(adapter)
       ? this.#commits.inTransaction((write) => sendInTransaction({ adapter, pool, batch, settle, write }))
@@ -314,122 +309,10 @@ export class Lane {
       .finally(() => {
         this.#calls--
         this.#parkedCalls -= retried
-        this.#unanswered(
-          batch.filter((entry) => entry.state === 'sending'),
-          settled > 0,
-        )
+        const left = batch.filter((entry) => entry.state === 'sending')
+        if (!this.#abort.signal.aborted) this.#outcomes.unanswered(left, settled > 0)
         this.#kick.kick()
       })
-  }
-
-  // A call ended without an answer for these: not delivered, uncharged.
-  #unanswered(left: Entry[], progress: boolean): void {
-    const [first] = left
-    if (!first || this.#abort.signal.aborted || this.#failure !== undefined) return
-    const failure = { code: 'UNANSWERED', message: 'the adapter gave no answer' }
-    for (const entry of left) {
-      const probe = this.#pause.answered(entry)
-      if (probe || entry.parked?.convicted)
-        this.#down(entry, { kind: 'pause', failure }, probe, this.#o.clock.monotonic())
-      else {
-        if (entry === first && !progress && !this.#pause.active) this.#pause.begin('outage', entry, failure)
-        this.#putBack(entry)
-      }
-    }
-  }
-
-  #putBack(entry: Entry): void {
-    const { parked } = entry
-    if (!parked) return this.#ready.putBack([entry])
-    parked.sending = false
-    parked.dueAt = this.#o.clock.monotonic() + putBackMs
-    if (parked.state === 'in_flight') {
-      parked.state = 'retrying'
-      this.#buffer.update(parked, parked.attempt, putBackMs)
-    }
-    entry.state = 'settled'
-    this.#parked.touch(parked)
-  }
-
-  // ── Outcomes ──
-
-  #outcome(entry: Entry, outcome: Outcome): void {
-    const probe = this.#pause.answered(entry)
-    const now = this.#o.clock.monotonic()
-    switch (outcome.kind) {
-      case 'delivered':
-        this.#delivered(entry, outcome, now)
-        return this.#pause.alive(entry, probe, now)
-      case 'retry':
-        this.#charge(entry, outcome.failure, { dead: false, retryAfterMs: outcome.retryAfterMs ?? 0 })
-        return this.#pause.alive(entry, probe, now)
-      case 'dead':
-        this.#charge(entry, outcome.failure, { dead: true, retryAfterMs: 0 })
-        return this.#pause.alive(entry, probe, now)
-      case 'pause':
-      case 'misconfigured':
-        return this.#down(entry, outcome, probe, now)
-      default:
-        outcome satisfies never
-    }
-  }
-
-  #down(entry: Entry, outcome: Down, probe: Probe | undefined, now: number): void {
-    const retryAfterMs = outcome.kind === 'pause' ? (outcome.retryAfterMs ?? 0) : 0
-    const known = !probe && entry.parked?.convicted === true
-    if (!known && this.#pause.down(entry, outcome, probe, now) === 'wait') return this.#putBack(entry)
-    this.#charge(entry, outcome.failure, { dead: false, retryAfterMs }).convicted = true
-    if (!known) this.#pause.resume()
-  }
-
-  #delivered(entry: Entry, outcome: Extract<Outcome, { kind: 'delivered' }>, now: number): void {
-    const { message, parked } = entry
-    const ms = now - entry.sentAt
-    this.#commits.delivered++
-    if (this.#o.settings.receipts) this.#buffer.receipt(message, message.attempt, ms, outcome.receipt)
-    if (!parked) return this.#settled(entry)
-    this.#buffer.attempt(message, message.attempt, 'delivered', ms)
-    this.#buffer.settle(parked)
-    this.#parked.forget(parked)
-    entry.state = 'settled'
-    this.#commits.progress = true
-  }
-
-  #settled(entry: Entry): void {
-    entry.state = 'settled'
-    this.#commits.progress = true
-    this.#bytes -= entry.message.payload.length
-    this.#ready.release(entry)
-  }
-
-  #charge(
-    entry: Entry,
-    failure: DeliveryFailure,
-    { dead, retryAfterMs }: { dead: boolean; retryAfterMs: number },
-  ): ParkedEntry {
-    const { clock, hooks, name, settings } = this.#o
-    const { message } = entry
-    const now = clock.monotonic()
-    const attempt = (entry.parked?.attempt ?? 0) + 1
-    const state = dead || attempt >= settings.maxAttempts ? 'dead' : 'retrying'
-    const delay = state === 'dead' ? null : Math.max(retryAfterMs, backoffDelay(attempt, settings.backoff))
-    this.#buffer.attempt(message, attempt, dead ? 'dead' : 'retry', now - entry.sentAt, failure)
-    let { parked } = entry
-    if (parked) {
-      const was = parked.attempt
-      // its payload is read again when it is due: thousands of them would not fit
-      Object.assign(parked, { attempt, state, sending: false, dueAt: now + (delay ?? 0), message: undefined })
-      this.#parked.touch(parked)
-      this.#buffer.update(parked, was, delay, failure)
-      entry.state = 'settled'
-    } else {
-      parked = this.#parked.park(entry, state, attempt, now + (delay ?? 0))
-      this.#buffer.park(parked, delay, failure)
-      this.#settled(entry)
-    }
-    const named = { id: message.id, topic: message.topic, key: message.key, attempt }
-    this.#hook(() => (state === 'dead' ? hooks.onDead?.(name, named, failure) : hooks.onRetry?.(name, named, failure)))
-    return parked
   }
 
   // An answer that holds the window's end for too long is written down as in flight, and settled when it comes.
@@ -439,12 +322,7 @@ export class Lane {
     if (first?.state !== 'sending' || this.#pause.active || adapter.capabilities.transactional) return
     const now = clock.monotonic()
     if (now - first.sentAt < settings.slowAfterMs) return
-    const parked = this.#parked.park(first, 'in_flight', 0, now)
-    parked.sending = true
-    this.#buffer.park(parked, null)
-    this.#settled(first)
-    first.state = 'sending' // its answer is still awaited
-    first.passed = true
+    this.#outcomes.setAside(first)
     this.#commits.advance()
   }
 
@@ -455,10 +333,6 @@ export class Lane {
     const first = this.#window.first
     if (first?.state === 'sending') at = Math.min(at, first.sentAt + this.#o.settings.slowAfterMs)
     return Math.max(1, at - now)
-  }
-
-  #hook(call: () => unknown): void {
-    callHook(this.#o.logger, this.#o.name, call)
   }
 }
 

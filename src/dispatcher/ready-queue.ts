@@ -9,10 +9,16 @@ export class ReadyQueue {
   readonly #busy = new Map<string, Entry[]>()
   #ready: Entry[] = []
   #head = 0
+  #bytes = 0
 
   /** `serial`: one message of a key at a time. */
   constructor(serial: boolean) {
     this.#serial = serial
+  }
+
+  /** Bytes of payload that were added and not released, as JavaScript counts them. */
+  get bytes(): number {
+    return this.#bytes
   }
 
   get length(): number {
@@ -20,7 +26,8 @@ export class ReadyQueue {
   }
 
   add(entry: Entry): void {
-    const { key } = entry.message
+    const { key, payload } = entry.message
+    this.#bytes += payload.length
     if (this.#serial && key !== null) {
       const waiting = this.#busy.get(key)
       if (waiting) {
@@ -34,9 +41,10 @@ export class ReadyQueue {
     this.#ready.push(entry)
   }
 
-  /** The entry's key is free: the next of it may go. */
+  /** The entry is settled, its key is free: the next of it may go. */
   release(entry: Entry): void {
-    const { key } = entry.message
+    const { key, payload } = entry.message
+    this.#bytes -= payload.length
     if (!this.#serial || key === null) return
     const next = this.#busy.get(key)?.shift()
     if (!next) {
