@@ -69,6 +69,10 @@ export function createDispatcher(
   return new Service(resolved, options)
 }
 
+function standbyOf(durability: ResolvedConfig['dispatcher']['durability']): string | undefined {
+  return durability === 'local' ? undefined : durability.replicated
+}
+
 function isResolved(config: WaybillConfig | ResolvedConfig): config is ResolvedConfig {
   return 'warnings' in config && Array.isArray(config.routes)
 }
@@ -169,6 +173,7 @@ class Service implements DispatcherService {
       generation: deployed.generation,
       leaseMs: config.dispatcher.leaseMs,
       pageSize: config.dispatcher.pageSize,
+      standby: standbyOf(config.dispatcher.durability),
       destinations: served,
       clock: this.#options.clock ?? systemClock,
       logger: this.#logger,

@@ -7,6 +7,11 @@ export type RoleNames = Partial<Record<RoleKind, string>>
 
 export interface ApplyRolesOptions {
   readonly names?: RoleNames
+  /**
+   * Dispatchers wait for a stand-by (`dispatcher.durability`): their role gets `pg_read_all_stats` too, which only a
+   * superuser may grant, or who has it with the admin option. Default false.
+   */
+  readonly standby?: boolean
 }
 
 export interface RolesReport {
@@ -26,7 +31,10 @@ const defaultNames = { publisher: 'waybill_publisher', dispatcher: 'waybill_disp
  * the report has the SQL for the rest. Runs in one transaction; works through PgBouncer.
  * @throws WaybillError WAYBILL_SCHEMA_MISSING
  */
-export async function applyRoles(client: pg.ClientBase, { names }: ApplyRolesOptions = {}): Promise<RolesReport> {
+export async function applyRoles(
+  client: pg.ClientBase,
+  { names, standby = false }: ApplyRolesOptions = {},
+): Promise<RolesReport> {
   const roles = { ...defaultNames, ...names }
   await client.query('begin isolation level read committed')
   try {
@@ -44,9 +52,12 @@ export async function applyRoles(client: pg.ClientBase, { names }: ApplyRolesOpt
       const made = await ensureRole(client, role)
       if (made === 'created') created.push(role)
       const statements = await grantsFor(client, kind, role)
-      if (made !== 'denied' && (await tryAll(client, statements)) && (await hasGrants(client, kind, role)))
-        granted.push(role)
-      else admin.push(...(made === 'denied' ? [`create role ${client.escapeIdentifier(role)}`] : []), ...statements)
+      const has = made !== 'denied' && (await tryAll(client, statements)) && (await hasGrants(client, kind, role))
+      if (!has)
+        admin.push(...(made === 'denied' ? [`create role ${client.escapeIdentifier(role)}`] : []), ...statements)
+      const seeing = standby && kind === 'dispatcher' ? await missingSight(client, role, made !== 'denied') : []
+      admin.push(...seeing)
+      if (has && seeing.length === 0) granted.push(role)
     }
     await client.query('commit')
     return { created, granted, adminSql: admin.length === 0 ? null : `${admin.join(';\n')};\n` }
@@ -89,6 +100,16 @@ async function tryAll(client: pg.ClientBase, statements: readonly string[]): Pro
     if (codeOf(error) === '42501') return false
     throw error
   }
+}
+
+/** A dispatcher's role must see the positions of stand-bys. What is left to an administrator. */
+async function missingSight(client: pg.ClientBase, role: string, there: boolean): Promise<string[]> {
+  const grant = `grant pg_read_all_stats to ${client.escapeIdentifier(role)}`
+  const sees = async (): Promise<boolean> => {
+    const sql = `select pg_has_role($1::name, 'pg_read_all_stats', 'usage') as sees`
+    return (await client.query<{ sees: boolean }>(sql, [role])).rows[0]?.sees === true
+  }
+  return there && ((await sees()) || ((await tryAll(client, [grant])) && (await sees()))) ? [] : [grant]
 }
 
 /** One who grants without the right to gets a warning, not an error: so look. */

@@ -35,6 +35,8 @@ import { PageStream } from './page-stream.js'
 import { Resharding } from './reshard.js'
 import { planShare } from './share.js'
 import { Stager } from './stager.js'
+import { Standby } from './standby.js'
+import { StandbyPause } from './standby-pause.js'
 import { Ticker, type TickerSettings, defaultTickerSettings } from './ticker.js'
 import { Upkeep } from './upkeep.js'
 
@@ -62,6 +64,8 @@ export interface DispatcherOptions {
   readonly logger: DispatcherLogger
   readonly hooks: DispatcherHooks
   readonly ticker?: TickerSettings
+  /** `application_name` of a stand-by that must have flushed what is sent; undefined: what is on disk here is sent. */
+  readonly standby?: string | undefined
   /** Partitions, retention, counting: undefined leaves it to others. */
   readonly maintenance?: MaintenanceSettings | undefined
 }
@@ -125,7 +129,10 @@ export class Dispatcher {
     }
     this.#destinations = new Map(options.destinations.map((d) => [d.name, d]))
     this.#reader = new SharedPages(new PostgresLogReader(pool), () => this.#held.size > 1)
-    this.#ticker = new Ticker(pool, clock, options.ticker ?? defaultTickerSettings, () => this.#stager.look())
+    const settings = options.ticker ?? defaultTickerSettings
+    const standby =
+      options.standby === undefined ? undefined : new Standby({ pool, clock, logger, name: options.standby })
+    this.#ticker = new Ticker(pool, clock, settings, () => this.#stager.look(), standby)
     this.#stager = new Stager({
       pool,
       clock,
@@ -407,15 +414,17 @@ export class Dispatcher {
   // Runs a lane until it is given back or lost; after anything else it starts again from what is stored.
   async #serve(held: Held, epoch: string): Promise<void> {
     const { pool, logger, hooks } = this.#o
-    const name = laneName(held.seen)
+    const { seen, holder } = held
+    const name = laneName(seen)
+    const ours = { laneId: seen.id, epoch, holder }
+    const pause = new StandbyPause({ name, fence: ours, pool, logger, hooks, written: seen.state === 'paused' })
     while (!held.stopping) {
       try {
-        const fence = { laneId: held.seen.id, epoch, holder: held.holder, nonce: this.#nonce }
-        held.lane = await this.#openLane(held, fence)
+        held.lane = await this.#openLane(held, { ...ours, nonce: this.#nonce }, pause)
         if (held.stopping) held.lane.stop()
         await held.lane.run()
         if (held.stopping || !held.lane.halted) continue
-        if (await restLane(pool, { laneId: held.seen.id, epoch, holder: held.holder })) return
+        if (await restLane(pool, ours)) return
         await this.#nextBeat()
       } catch (error) {
         if (WaybillError.isInstance(error) && error.code === 'WAYBILL_STALE_HOLDER') {
@@ -433,12 +442,12 @@ export class Dispatcher {
       callHook(logger, name, () => hooks.onLaneLost?.(name, lost.message))
       return
     }
-    await releaseLanes(pool, this.#me.id, [{ laneId: held.seen.id, holder: held.holder }]).catch((error: unknown) =>
+    await releaseLanes(pool, this.#me.id, [ours]).catch((error: unknown) =>
       logger.warn({ ...name, err: error }, 'could not release the lane: others wait for its lease to end'),
     )
   }
 
-  async #openLane(held: Held, fence: LaneFence): Promise<Lane> {
+  async #openLane(held: Held, fence: LaneFence, pause: StandbyPause): Promise<Lane> {
     const { pool, clock, logger, hooks, pageSize } = this.#o
     const { seen } = held
     const destination = this.#destinations.get(seen.destination) as ServedDestination
@@ -459,6 +468,7 @@ export class Dispatcher {
         return wanted && shardOf(message.key, message.id, seen.shards) === seen.shard
       },
       limit: Math.min(pageSize, settings.window),
+      pause,
     })
     if (plan.closing) stream.close()
     return new Lane({

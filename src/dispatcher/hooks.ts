@@ -15,6 +15,9 @@ export interface MessageName {
   readonly attempt: number
 }
 
+/** Why a lane stands still. `standby`: it waits until the stand-by that `durability` names has what is to be sent. */
+export type LanePauseKind = PauseKind | 'parked_limit' | 'standby'
+
 /**
  * What an application may listen to. Hooks are called after the fact and not waited for; what they throw, or reject with,
  * is logged and changes nothing.
@@ -24,7 +27,7 @@ export interface DispatcherHooks {
   /** A delivery failed and was parked, or failed again. */
   onRetry?(lane: LaneName, message: MessageName, failure: DeliveryFailure): void
   onDead?(lane: LaneName, message: MessageName, failure: DeliveryFailure): void
-  onPause?(lane: LaneName, pause: { readonly kind: PauseKind | 'parked_limit'; readonly reason: string }): void
+  onPause?(lane: LaneName, pause: { readonly kind: LanePauseKind; readonly reason: string }): void
   onResume?(lane: LaneName): void
   onLaneAcquired?(lane: LaneName): void
   onLaneLost?(lane: LaneName, reason: string): void

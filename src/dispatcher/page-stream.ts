@@ -2,6 +2,7 @@ import { type Delta, type Tick, followingDelta } from '../outbox/delta.js'
 import type { LogReader, Page, PageFilter } from '../outbox/log-reader.js'
 import type { LogMessage } from '../outbox/message.js'
 import { isVisibleIn, parseSnapshot } from '../outbox/snapshot.js'
+import type { StandbyPause } from './standby-pause.js'
 import type { SharedTick, Ticker } from './ticker.js'
 
 export interface StreamedPage {
@@ -23,6 +24,7 @@ export class PageStream {
   readonly #ticker: Ticker
   readonly #filter: PageFilter
   readonly #wants: (message: LogMessage) => boolean
+  readonly #pause: StandbyPause
   readonly #limit: number
   /** Rows to ask for: what a page could hold lately. Few where payloads are large. */
   #rows: number
@@ -30,6 +32,8 @@ export class PageStream {
   #after: number
   #drained: boolean
   #tick: SharedTick | undefined
+  /** Sees all that the delta sees. */
+  #proof: SharedTick | undefined
   #span: number
   #selective = false
   #planned: readonly Delta[]
@@ -45,12 +49,15 @@ export class PageStream {
     readonly wants: (message: LogMessage) => boolean
     /** Messages of a page, at most. */
     readonly limit: number
+    /** Is told when reading waits for the stand-by. */
+    readonly pause: StandbyPause
   }) {
     this.#reader = options.reader
     this.#ticker = options.ticker
     this.#filter = options.filter
     this.#wants = options.wants
     this.#limit = options.limit
+    this.#pause = options.pause
     this.#rows = Math.min(firstRows, options.limit)
     this.#span = this.#rows * 2
     this.#delta = options.start.delta
@@ -89,13 +96,21 @@ export class PageStream {
         span: this.#span,
         filter: this.#selective ? this.#filter : null,
       }),
-      this.#tick?.durable(),
+      this.#safe(signal),
     ])
+    this.#pause.goesOn()
     const messages = page.messages.filter(this.#wants)
     this.#adapt(page, messages.length, page.after - Math.max(this.#after, delta.from.floor))
     this.#after = page.after
     this.#drained = page.drained
     return { delta, after: page.after, messages }
+  }
+
+  // What the delta sees may be sent. One that was planned, or begun before the lane was opened here, may not have been
+  // waited for, or not at this stand-by: a tick that is taken now sees all that it does.
+  async #safe(signal: AbortSignal): Promise<void> {
+    this.#proof ??= await this.#ticker.fresh()
+    await this.#proof.safe(signal, (reason) => this.#pause.waits(reason))
   }
 
   async #begin(signal: AbortSignal): Promise<void> {
@@ -110,6 +125,7 @@ export class PageStream {
       // closed while it waited: a delta that is begun now would end behind the barrier
       if (this.#closing) await aborted(signal)
       this.#tick = tick
+      this.#proof = tick
       this.#delta = followingDelta(this.#delta, tick)
     }
     this.#after = lowest(this.#delta)

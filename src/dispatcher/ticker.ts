@@ -4,6 +4,7 @@ import { Kick } from '../core/signal-flag.js'
 import { fallAsleep, wakeUp } from '../outbox/dispatcher-store.js'
 import { parseSnapshot } from '../outbox/snapshot.js'
 import { type TakenTick, glance, takeTick, whenDurable } from '../outbox/tick.js'
+import type { Standby, TellWaiter } from './standby.js'
 
 export interface TickerSettings {
   /** Wait between looks at the log while it moves, ms. Doubles up to `idleMs` while it does not. */
@@ -21,8 +22,13 @@ const maxPollMs = 1000
 export interface SharedTick extends TakenTick {
   /** Counts up: a tick with a greater number was taken later. */
   readonly number: number
-  /** Resolves when everything it sees is on disk. Looked at once for all lanes. */
+  /** Resolves when everything it sees is on disk here. Looked at once for all lanes. */
   durable(): Promise<void>
+  /**
+   * Resolves when what it sees may be sent: it is on disk here, and at the stand-by where one is waited for. `tell` is
+   * called when that takes long; it rejects when `signal` aborts meanwhile.
+   */
+  safe(signal: AbortSignal, tell: TellWaiter): Promise<void>
 }
 
 /**
@@ -35,6 +41,7 @@ export class Ticker {
   readonly #settings: TickerSettings
   readonly #waiters = new Set<{ resolve: (tick: SharedTick) => void; reject: (error: unknown) => void; seen: number }>()
   readonly #onState: () => void
+  readonly #standby: Standby | undefined
   readonly #waited = new Kick()
   readonly #lookNow = new Kick()
   #latest: SharedTick | undefined
@@ -50,14 +57,19 @@ export class Ticker {
   #taking: Promise<unknown> = Promise.resolve()
   #number = 0
 
-  /** `onState`: called when it wakes, and when it sleeps so soundly that only publishers' notifications wake it. */
+  /**
+   * `onState`: called when it wakes, and when it sleeps so soundly that only publishers' notifications wake it. `standby`:
+   * must have what a tick sees before that is sent.
+   */
   constructor(
     pool: pg.Pool,
     clock: Clock,
     settings: TickerSettings = defaultTickerSettings,
     onState: () => void = () => undefined,
+    standby?: Standby,
   ) {
     this.#onState = onState
+    this.#standby = standby
     this.#pool = pool
     this.#clock = clock
     this.#settings = settings
@@ -87,7 +99,7 @@ export class Ticker {
     this.#waited.kick()
     this.#lookNow.kick()
     this.#rejectAll(new Error('the ticker was stopped'))
-    await this.#loop
+    await Promise.all([this.#loop, this.#standby?.stop()])
   }
 
   /** A notification came; `ticket` is what it named. */
@@ -143,9 +155,15 @@ export class Ticker {
   #take(): Promise<SharedTick> {
     const taken = this.#taking.then(async () => {
       const tick = await takeTick(this.#pool, this.#latest?.floor ?? 0)
-      let durable = tick.flushed ? Promise.resolve() : undefined
-      const number = ++this.#number
-      return { ...tick, number, durable: () => (durable ??= whenDurable(this.#pool, tick.lsn)) }
+      let onDisk = tick.flushed ? Promise.resolve() : undefined
+      const durable = (): Promise<void> => (onDisk ??= whenDurable(this.#pool, tick.lsn))
+      let arrived = this.#standby === undefined
+      const safe = async (signal: AbortSignal, tell: TellWaiter): Promise<void> => {
+        await durable() // a stand-by is sent nothing else
+        if (!arrived) await this.#standby?.flushed(tick.lsn, signal, tell)
+        arrived = true
+      }
+      return { ...tick, number: ++this.#number, durable, safe }
     })
     this.#taking = taken.catch(() => undefined)
     return taken

@@ -70,7 +70,8 @@ function seenUpTo(before: string, after: string): string {
   return parseLsn(after) - parseLsn(before) < twoCommits ? before : after
 }
 
-function parseLsn(lsn: string): bigint {
+/** `16/B374D848` as a number. */
+export function parseLsn(lsn: string): bigint {
   const [high = '', low = ''] = lsn.split('/')
   return (BigInt(`0x${high}`) << 32n) | BigInt(`0x${low}`)
 }

@@ -14,7 +14,7 @@ interface Stage {
 }
 
 /** A database, a webhook and the job queue, each order to both. */
-async function stage(webhook: object = {}): Promise<Stage> {
+async function stage(webhook: object = {}, dispatcher: object = {}): Promise<Stage> {
   const database = await createTestDatabase()
   const receiver = await startHttpReceiver({ status: 200 })
   const fast = { backoff: { base: '20ms', cap: '100ms' }, probe: { base: '20ms', cap: '100ms' } }
@@ -22,7 +22,7 @@ async function stage(webhook: object = {}): Promise<Stage> {
   const cwd = await configDirectory({
     destinations: { crm: { kind: 'webhook', options }, mail: { kind: 'jobs' } },
     routes: { 'order.*': ['crm', 'mail'] },
-    dispatcher: { leaseMs: 2000, maintenance: false },
+    dispatcher: { leaseMs: 2000, maintenance: false, ...dispatcher },
     log: { level: 'error' },
   })
   return { database, receiver, options: { env: { WAYBILL_DATABASE_URL: database.url }, cwd } }
@@ -109,6 +109,23 @@ describe('waybill dispatch --once', () => {
     // the pause of an earlier run is no reason not to try
     at.receiver.respondWith({ status: 200 })
     expect(await once(at)).toMatchObject({ code: 0, delivered: 1, paused: [] })
+  })
+
+  it('does not wait for a stand-by that is away: it says so and exits with 1, and "status" says why', async () => {
+    const at = await stage({}, { durability: { replicated: 'second' } })
+    await publishOrder(at, { n: 1 })
+    const { code, stdout } = await cli(['dispatch', '--once', '--json'], at.options)
+    const pause = { kind: 'standby', reason: expect.stringContaining('stand-by "second" does not stream') as string }
+    expect(code).toBe(1)
+    expect(events(stdout).at(-1)).toMatchObject({
+      ...{ delivered: 0, ended: true },
+      paused: [
+        { destination: 'crm', ...pause },
+        { destination: 'mail', ...pause },
+      ],
+    })
+    expect(at.receiver.received()).toEqual([])
+    expect((await cli(['status'], at.options)).stdout).toContain('standby: stand-by "second" does not stream')
   })
 
   it('exits with 1 when something was parked', async () => {

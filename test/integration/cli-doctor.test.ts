@@ -3,7 +3,7 @@ import type { Finding } from '../../src/app/doctor/index.js'
 import { judge } from '../../src/app/doctor/server.js'
 import { createTestDatabase, type TestDatabase } from '../support/database.js'
 import { publish, ScriptedAdapter, startDispatcher } from '../support/dispatching.js'
-import { cli } from './cli-fixture.js'
+import { cli, configDirectory } from './cli-fixture.js'
 
 async function doctor(database: TestDatabase, options: { url?: string; direct?: string; argv?: string[] } = {}) {
   const env = { WAYBILL_DATABASE_URL: options.url ?? database.url, WAYBILL_DIRECT_URL: options.direct ?? '' }
@@ -32,8 +32,8 @@ describe('waybill doctor', () => {
     expect(amiss(findings).filter((line) => !line.startsWith('transactions'))).toEqual([])
     expect(code).toBe(0)
     expect([...new Set(findings.map((finding) => finding.check))]).toEqual([
-      ...['schema', 'settings', 'drift', 'sequence', 'dispatchers', 'lanes', 'partitions', 'maintenance', 'disk'],
-      ...['transactions', 'clock', 'notifications'],
+      ...['schema', 'settings', 'durability', 'drift', 'sequence', 'dispatchers', 'lanes', 'partitions', 'maintenance'],
+      ...['disk', 'transactions', 'clock', 'notifications'],
     ])
     for (const finding of findings.filter(({ level }) => level === 'ok')) expect(finding.remedy).toBeNull()
   })
@@ -116,6 +116,15 @@ describe('waybill doctor', () => {
       expect.stringMatching(/error: the direct URL: no connection/),
     ])
     expect(JSON.stringify(dead.findings)).not.toContain('hunter2')
+  })
+
+  it('finds that the stand-by which lanes wait for is not there', async () => {
+    const database = await createTestDatabase()
+    const cwd = await configDirectory({ dispatcher: { durability: { replicated: 'second' } } })
+    const { code, stdout } = await cli(['doctor', '--json'], { cwd, env: { WAYBILL_DATABASE_URL: database.url } })
+    expect(code).toBe(1)
+    const found = (JSON.parse(stdout) as Finding[]).filter(({ check }) => check === 'durability')
+    expect(found).toMatchObject([{ level: 'error', what: 'no stand-by "second" streams from this server' }])
   })
 
   it('says that it could not look, in place of passing for well', async () => {

@@ -110,6 +110,30 @@ describe.each(['pg18', 'pg15'] as const)('roles on %s', (server) => {
     expect(rows).toEqual([])
   })
 
+  it('where dispatchers wait for a stand-by they may see how far it is; what takes an administrator is said', async () => {
+    const db = await createTestDatabase({ server })
+    const names = roleNames(db)
+    const all = Object.values(names)
+    const client = await db.pool.connect()
+    const sees = async (): Promise<unknown> =>
+      (await client.query(`select pg_has_role($1, 'pg_read_all_stats', 'usage') as sees`, [names.dispatcher])).rows[0]
+    await applyRoles(client, { names })
+    expect(await sees()).toEqual({ sees: false })
+    // may grant everything on the schema, but no role of the server's
+    await client.query(`create role ${names.observer}_2; grant usage on schema waybill to ${names.observer}_2`)
+    cleanUp.push(() => dropRoles(db, [`${names.observer}_2`]))
+    await client.query(`set role ${names.observer}_2`)
+    const { granted, adminSql } = await applyRoles(client, { names, standby: true })
+    await client.query('reset role')
+    const grant = `grant pg_read_all_stats to "${names.dispatcher}"`
+    expect(granted).not.toContain(names.dispatcher)
+    expect(adminSql).toContain(grant)
+    expect(await applyRoles(client, { names, standby: true })).toEqual({ created: [], granted: all, adminSql: null })
+    expect(await sees()).toEqual({ sees: true })
+    expect(await applyRoles(client, { names, standby: true })).toEqual({ created: [], granted: all, adminSql: null })
+    client.release()
+  })
+
   it('without the right to make roles: grants to those that exist, and says what an administrator must run', async () => {
     const db = await createTestDatabase({ server })
     const names = roleNames(db)

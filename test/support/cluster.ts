@@ -51,14 +51,14 @@ export class Cluster {
     return cluster
   }
 
-  /** A streaming stand-by of this server, started. */
-  async standby(): Promise<Cluster> {
+  /** A streaming stand-by of this server, started. `cluster_name` among the settings is its name in pg_stat_replication. */
+  async standby(settings: Record<string, string> = {}): Promise<Cluster> {
     const copy = await Cluster.#empty()
     await run(join(bin, 'pg_basebackup'), ['-d', this.url, '-D', copy.#directory, '-R', '-X', 'stream', '-c', 'fast'], {
       as: this.#as,
       cwd: tmpdir(),
     })
-    await copy.start()
+    await copy.start(settings)
     return copy
   }
 

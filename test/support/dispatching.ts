@@ -66,6 +66,8 @@ export interface TestDispatcherOptions {
   readonly fingerprint?: string
   readonly generation?: number
   readonly logger?: DispatcherLogger
+  /** Name of a stand-by that must have flushed what is sent. */
+  readonly standby?: string
 }
 
 /** Deploys a configuration and starts a dispatcher on it. Stop it yourself. */
@@ -105,6 +107,7 @@ export async function makeDispatcher(options: TestDispatcherOptions): Promise<Di
     generation,
     leaseMs: options.leaseMs ?? 15_000,
     pageSize: options.pageSize ?? 100,
+    standby: options.standby,
     destinations: served,
     clock: options.clock ?? systemClock,
     logger: options.logger ?? (process.env['WAYBILL_TEST_LOG'] ? createLogger({ level: 'debug' }) : silentLogger),

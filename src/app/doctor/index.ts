@@ -1,4 +1,5 @@
 import { codeOf, messageOf } from '../../core/errors.js'
+import { durabilityCheck } from './durability.js'
 import type { Check, Examination, Finding } from './finding.js'
 import { dispatchersCheck, lanesCheck, maintenanceCheck } from './lanes.js'
 import { notificationsCheck } from './notifications.js'
@@ -11,6 +12,7 @@ export { type Examination, type Finding, type Level } from './finding.js'
 const checks: readonly Check[] = [
   migrationsCheck,
   settingsCheck,
+  durabilityCheck,
   driftCheck,
   sequenceCheck,
   dispatchersCheck,

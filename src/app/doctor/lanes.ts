@@ -34,9 +34,7 @@ function standing(lane: LaneReport): Omit<Finding, 'check'>[] {
         warn(
           `${name} is paused (${lane.why ?? ''}), ${lag}`,
           'nothing is delivered from it; the log keeps its messages',
-          lane.pauseKind === 'parked_limit'
-            ? `retry or drop what is parked: waybill undelivered --destination ${lane.destination} --groups`
-            : 'mend the destination; the lane probes it and goes on by itself',
+          pauseRemedy(lane),
         ),
       ]
     case 'orphaned':
@@ -48,6 +46,14 @@ function standing(lane: LaneReport): Omit<Finding, 'check'>[] {
         ),
       ]
   }
+}
+
+function pauseRemedy({ pauseKind, destination }: LaneReport): string {
+  if (pauseKind === 'parked_limit') {
+    return `retry or drop what is parked: waybill undelivered --destination ${destination} --groups`
+  }
+  if (pauseKind === 'standby') return 'see to the stand-by; the lane goes on by itself when it has what is to be sent'
+  return 'mend the destination; the lane probes it and goes on by itself'
 }
 
 function parked({ destination, shard, dead, held, heldKeys }: LaneReport): Omit<Finding, 'check'>[] {

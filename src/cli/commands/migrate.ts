@@ -48,7 +48,8 @@ export const register = defineCommand({
       ctx.out.value(report, said.join('\n'))
       return 0
     }
-    const roles = await onOne(pool, applyRoles)
+    const { durability } = (await ctx.loadConfig()).dispatcher
+    const roles = await onOne(pool, (client) => applyRoles(client, { standby: durability !== 'local' }))
     said.push(`granted to ${roles.granted.join(', ') || 'nobody'}`)
     if (roles.adminSql !== null) said.push('-- for an administrator:', roles.adminSql.trimEnd())
     ctx.out.value({ ...report, roles }, said.join('\n'))
