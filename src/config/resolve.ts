@@ -31,7 +31,6 @@ export interface ResolvedConfig {
     readonly url: Secret
     readonly directUrl: Secret | undefined
     readonly poolSize: number
-    readonly preparedStatements: boolean
   }
   readonly generation: number | undefined
   /** In the order of the file. */
@@ -78,9 +77,9 @@ export function resolveConfig(raw: unknown, environment: Environment): ResolvedC
 
 function assemble(parsed: ParsedConfig, destinations: ResolvedDestination[], routes: ResolvedRoute[]): ResolvedConfig {
   const { database, dispatcher, generation, publish, jobs, log } = parsed
-  const { url, directUrl, poolSize, preparedStatements } = database
+  const { url, directUrl, poolSize } = database
   return {
-    database: { url, directUrl, poolSize, preparedStatements },
+    database: { url, directUrl, poolSize },
     generation,
     destinations,
     routes,

@@ -15,7 +15,6 @@ const database = z.strictObject({
   url: z.custom((input) => input !== undefined, { error: databaseUrlMissing }).pipe(secret),
   directUrl: secret.optional(),
   poolSize: wholeNumber(1, 500).default(10),
-  preparedStatements: flag.default(true),
 })
 
 const durabilityHelp = 'must be "local" or { replicated: "name of the stand-by" }'

@@ -17,8 +17,6 @@ export interface DatabaseConfig {
   readonly directUrl?: SecretInput | undefined
   /** Connections of one process, 1–500. Default 10. */
   readonly poolSize?: number | undefined
-  /** Use named prepared statements. Say `false` behind PgBouncer before 1.21 in transaction mode. Default true. */
-  readonly preparedStatements?: boolean | undefined
 }
 
 export interface DispatcherConfig {
@@ -26,7 +24,7 @@ export interface DispatcherConfig {
   readonly name?: string | undefined
   /** Length of a lane's lease, milliseconds, 1,000–60,000. After a crash lanes stand still about this long. Default 15,000. */
   readonly leaseMs?: number | undefined
-  /** Messages read from the log at once, 1–10,000. Default 500. */
+  /** Messages read from the log at once, 1–10,000. Default 1,000. */
   readonly pageSize?: number | undefined
   /** Let publishers wake a sleeping dispatcher through LISTEN/NOTIFY; polling goes on either way. Default true. */
   readonly listen?: boolean | undefined

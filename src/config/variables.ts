@@ -15,7 +15,6 @@ export const variables: readonly Variable[] = [
   { name: 'WAYBILL_DATABASE_URL', path: ['database', 'url'], type: 'secret' },
   { name: 'WAYBILL_DIRECT_URL', path: ['database', 'directUrl'], type: 'secret' },
   { name: 'WAYBILL_POOL_SIZE', path: ['database', 'poolSize'], type: 'number' },
-  { name: 'WAYBILL_PREPARED_STATEMENTS', path: ['database', 'preparedStatements'], type: 'boolean' },
   { name: 'WAYBILL_GENERATION', path: ['generation'], type: 'number' },
   { name: 'WAYBILL_DISPATCHER_NAME', path: ['dispatcher', 'name'], type: 'text' },
   { name: 'WAYBILL_LEASE_MS', path: ['dispatcher', 'leaseMs'], type: 'number' },

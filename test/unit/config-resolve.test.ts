@@ -23,7 +23,7 @@ describe('resolveConfig', () => {
     const config = resolveConfig({}, { WAYBILL_DATABASE_URL: url })
     expect(config.database.url.reveal()).toBe(url)
     expect(config).toMatchObject({
-      database: { directUrl: undefined, poolSize: 10, preparedStatements: true },
+      database: { directUrl: undefined, poolSize: 10 },
       generation: undefined,
       destinations: [],
       routes: [],
@@ -221,7 +221,6 @@ describe('environment variables', () => {
         WAYBILL_DATABASE_URL: url,
         WAYBILL_DIRECT_URL: 'postgres://direct',
         WAYBILL_POOL_SIZE: '3',
-        WAYBILL_PREPARED_STATEMENTS: 'false',
         WAYBILL_GENERATION: '12',
         WAYBILL_DISPATCHER_NAME: '0',
         WAYBILL_LEASE_MS: '2000',
@@ -237,7 +236,7 @@ describe('environment variables', () => {
     )
     expect(config.database.directUrl?.reveal()).toBe('postgres://direct')
     expect(config).toMatchObject({
-      database: { poolSize: 3, preparedStatements: false },
+      database: { poolSize: 3 },
       generation: 12,
       dispatcher: { name: '0', leaseMs: 2000, pageSize: 7, listen: false, drainMs: 0, maintenance: false },
       retentionMs: 172_800_000,
