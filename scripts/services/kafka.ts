@@ -29,10 +29,7 @@ export const kafka: Service = {
     // Kafka's ids are 16 bytes in base64url. Its tool can draw one, but that is one more start of a JVM.
     const cluster = `W${randomBytes(16).toString('base64url').slice(1)}`
     await run('java', [...java, 'kafka.tools.StorageTool', 'format', '-t', cluster, '-c', properties])
-    const pid = spawnDaemon('java', ['-Xmx512m', '-Xms128m', ...java, 'kafka.Kafka', properties], {
-      cwd: directory,
-      logFile,
-    })
+    const pid = await launchKafka({ directory, logFile })
     return { name: 'kafka', pid, ports, url: `127.0.0.1:${ports.broker}`, directory, logFile }
   },
   async probe(state) {
@@ -55,6 +52,16 @@ export const kafka: Service = {
       await admin.disconnect().catch(() => undefined)
     }
   },
+}
+
+/** Starts the node of a directory that `start` has prepared. */
+export async function launchKafka({ directory, logFile }: { directory: string; logFile: string }): Promise<number> {
+  const classPath = await kafkaClassPath(() => undefined)
+  const args = [`-Dlog4j2.configurationFile=${join(directory, 'log4j2.properties')}`, '-cp', classPath, 'kafka.Kafka']
+  return spawnDaemon('java', ['-Xmx512m', '-Xms128m', ...args, join(directory, 'server.properties')], {
+    cwd: directory,
+    logFile,
+  })
 }
 
 function serverProperties(ports: { readonly broker: number; readonly controller: number }, data: string): string {

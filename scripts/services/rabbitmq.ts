@@ -36,7 +36,7 @@ export const rabbitmq: Service = {
     }
     for (const [file, content] of Object.entries(files)) await writeFile(join(directory, file), content)
     await giveTo(identity, directory, join(directory, 'log'), ...Object.keys(files).map((f) => join(directory, f)))
-    const pid = spawnDaemon(`${home}/bin/rabbitmq-server`, [], { as: identity, cwd: directory, env, logFile })
+    const pid = await launchRabbit({ directory, ports, logFile })
     return {
       name: 'rabbitmq',
       pid,
@@ -62,6 +62,21 @@ export const rabbitmq: Service = {
     }
   },
   afterStop: stopPortMapper,
+}
+
+/** Starts the node of a directory that `start` has prepared. */
+export async function launchRabbit({
+  directory,
+  ports,
+  logFile,
+}: {
+  directory: string
+  ports: Readonly<Record<string, number>>
+  logFile: string
+}): Promise<number> {
+  const as = await serviceIdentity('rabbitmq')
+  const env = environment(directory, ports)
+  return spawnDaemon(`${home}/bin/rabbitmq-server`, [], { as, cwd: directory, env, logFile })
 }
 
 async function probeManagement(url: string): Promise<void> {

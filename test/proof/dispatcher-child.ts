@@ -1,0 +1,38 @@
+/** One of the dispatchers of the proof. `WAYBILL_PROOF`: JSON of `DispatcherSettings`. */
+import { createDispatcher } from '../../src/app/index.js'
+import { jobs, kafka, rabbitmq, webhook } from '../../src/config/index.js'
+import { createLogger } from '../../src/telemetry/logger.js'
+import type { DispatcherSettings } from './fleet.js'
+
+const settings = JSON.parse(process.env['WAYBILL_PROOF'] ?? '') as DispatcherSettings
+const { shards, window } = settings
+// nothing is given up, and nothing waits for long: the proof ends when all is delivered
+const patience = {
+  ...{ shards, window, maxAttempts: 1000 },
+  backoff: { base: '50ms', cap: '1s' },
+  probe: { base: '100ms', cap: '1s' },
+}
+const dispatcher = createDispatcher(
+  {
+    database: { url: settings.databaseUrl },
+    destinations: {
+      crm: webhook({
+        ...patience,
+        ...{ url: settings.webhookUrl, allowNetworks: ['127.0.0.0/8'], concurrency: 8, timeoutMs: 2000 },
+      }),
+      bus: rabbitmq({
+        ...patience,
+        ...{ url: settings.amqpUrl, exchange: '', routingKey: settings.queue, confirmTimeout: '3s', heartbeat: '2s' },
+        declare: { queues: [{ name: settings.queue }] },
+      }),
+      lake: kafka({ ...patience, brokers: [settings.broker], topic: settings.kafkaTopic }),
+      work: jobs({ ...patience, queue: 'proof' }),
+    },
+    routes: { '**': ['crm', 'bus', 'lake', 'work'] },
+    dispatcher: { leaseMs: settings.leaseMs, pageSize: 100, maintenance: false },
+  },
+  { logger: createLogger({ level: 'warn' }) },
+)
+process.on('SIGTERM', () => void dispatcher.stop().then(() => process.exit(0)))
+await dispatcher.start()
+console.log(JSON.stringify({ started: true }))

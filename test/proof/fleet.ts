@@ -1,0 +1,84 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type TestChild, spawnChild } from '../support/children.js'
+
+/** What a dispatcher of the proof is given. */
+export interface DispatcherSettings {
+  readonly databaseUrl: string
+  readonly webhookUrl: string
+  readonly amqpUrl: string
+  readonly queue: string
+  readonly broker: string
+  readonly kafkaTopic: string
+  readonly leaseMs: number
+  readonly shards: number
+  /** Messages that a lane has in flight, at most. */
+  readonly window: number
+}
+
+const restartMs = 500
+
+/** Dispatchers that share the lanes; one that ends is started again, as a supervisor would. */
+export class Fleet {
+  readonly #settings: DispatcherSettings
+  readonly #members: (TestChild<unknown> | undefined)[] = []
+  #stopping = false
+  /** Processes that ended without having been told to. */
+  ended = 0
+
+  constructor(settings: DispatcherSettings) {
+    this.#settings = settings
+  }
+
+  get size(): number {
+    return this.#members.length
+  }
+
+  async start(count: number): Promise<void> {
+    const members = Array.from({ length: count }, (_, i) => this.#launch(i))
+    await Promise.all(members.map((member) => member.waitForMessage(() => true, 60_000)))
+  }
+
+  /** SIGKILL: it can put nothing in order. */
+  async kill(index: number): Promise<void> {
+    await this.#members[index]?.kill('SIGKILL')
+  }
+
+  freeze(index: number): void {
+    this.#members[index]?.signal('SIGSTOP')
+  }
+
+  thaw(index: number): void {
+    this.#members[index]?.signal('SIGCONT')
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping = true
+    await Promise.all(
+      this.#members.map(async (member) => {
+        member?.signal('SIGCONT')
+        await member?.kill('SIGTERM')
+      }),
+    )
+  }
+
+  /** The end of what each printed. */
+  output(): string {
+    return this.#members
+      .map((member, i) => `dispatcher ${i}:\n${member?.output().split('\n').slice(-15).join('\n')}`)
+      .join('\n')
+  }
+
+  #launch(index: number): TestChild<unknown> {
+    const child = spawnChild(new URL('dispatcher-child.ts', import.meta.url).pathname, {
+      env: { WAYBILL_PROOF: JSON.stringify(this.#settings) },
+    })
+    this.#members[index] = child
+    void child.exited.then(async () => {
+      if (this.#stopping) return
+      this.ended++
+      await sleep(restartMs)
+      if (!this.#stopping) this.#launch(index)
+    })
+    return child
+  }
+}

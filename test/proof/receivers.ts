@@ -1,0 +1,123 @@
+import { connect } from 'amqplib'
+import kafkajs from 'kafkajs'
+import pg from 'pg'
+import type { Arrival } from '../../scripts/demo/verdict.js'
+import { type HttpReceiver, type Reply, startHttpReceiver } from '../support/http-receiver.js'
+
+/** What a partner's endpoint does with a request; `stores`: it keeps the message whatever it answers. */
+export interface Manner {
+  readonly stores: boolean
+  readonly reply: Reply
+}
+
+const taken: Manner = { stores: true, reply: { status: 204 } }
+
+/** A partner that writes down every message it took. */
+export class Partner {
+  readonly arrivals: Arrival[] = []
+  /** Stored, and answered in a way that asks for another attempt. */
+  denied = 0
+  manner: () => Manner = () => taken
+  #receiver: HttpReceiver | undefined
+
+  async start(): Promise<string> {
+    this.#receiver = await startHttpReceiver(({ headers, body }) => {
+      const { stores, reply } = this.manner()
+      if (stores) {
+        this.arrivals.push(arrival(String(headers['webhook-id']), body))
+        if (reply === 'hang' || reply === 'destroy' || (reply.status ?? 200) >= 300) this.denied++
+      }
+      return reply
+    })
+    return this.#receiver.url
+  }
+
+  behave(): void {
+    this.manner = () => taken
+  }
+
+  forget(): void {
+    this.arrivals.length = 0
+    this.denied = 0
+    this.#receiver?.forget()
+  }
+}
+
+/** All that a queue holds, in its order. */
+export async function drainQueue(url: string, queue: string): Promise<Arrival[]> {
+  const connection = await connect(url, { timeout: 5000 })
+  try {
+    const channel = await connection.createChannel()
+    const { messageCount } = await channel.checkQueue(queue)
+    const arrivals: Arrival[] = []
+    if (messageCount === 0) return arrivals
+    await new Promise<void>((resolve, reject) => {
+      channel.on('error', reject)
+      channel
+        .consume(queue, (message) => {
+          if (message === null) return reject(new Error('the queue was deleted'))
+          arrivals.push(arrival(String(message.properties.messageId), message.content))
+          channel.ack(message)
+          if (arrivals.length === messageCount) resolve()
+        })
+        .catch(reject)
+    })
+    return arrivals
+  } finally {
+    await connection.close()
+  }
+}
+
+/** All that a topic holds, in order within each partition. */
+export async function readTopic(broker: string, topic: string): Promise<Arrival[]> {
+  const kafka = new kafkajs.Kafka({ brokers: [broker], clientId: 'proof', logLevel: kafkajs.logLevel.NOTHING })
+  const admin = kafka.admin()
+  const consumer = kafka.consumer({ groupId: `${topic}-${Date.now()}` })
+  await admin.connect()
+  try {
+    const ends = await admin.fetchTopicOffsets(topic)
+    const total = ends.reduce((sum, { high, low }) => sum + Number(high) - Number(low), 0)
+    const arrivals: Arrival[] = []
+    if (total === 0) return arrivals
+    const read = new Set<string>()
+    await consumer.connect()
+    await consumer.subscribe({ topic, fromBeginning: true })
+    await new Promise<void>((resolve, reject) => {
+      consumer
+        .run({
+          eachMessage: async ({ partition, message }) => {
+            // one that is thrown out of its group reads records again: that is one record, not two
+            const place = `${partition}/${message.offset}`
+            if (message.value === null || read.has(place)) return
+            read.add(place)
+            arrivals.push(arrival(String(message.headers?.['id']), message.value))
+            if (arrivals.length === total) resolve()
+          },
+        })
+        .catch(reject)
+    })
+    return arrivals
+  } finally {
+    await consumer.disconnect()
+    await admin.disconnect()
+  }
+}
+
+/** All jobs that were inserted; they run side by side, so their order says nothing. */
+export async function readJobs(url: string): Promise<Arrival[]> {
+  const client = new pg.Client({ connectionString: url })
+  await client.connect()
+  try {
+    const { rows } = await client.query<{ id: string; args: string }>(
+      `select message_id::text as id, args::text as args from waybill.jobs where queue = 'proof'`,
+    )
+    return rows.map(({ id, args }) => arrival(id, Buffer.from(args)))
+  } finally {
+    await client.end()
+  }
+}
+
+function arrival(id: string, body: Buffer): Arrival {
+  const { key, version } = JSON.parse(body.toString('utf8')) as { key: string | null; version: number }
+  return { id, key: key ?? id, version }
+}

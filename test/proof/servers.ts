@@ -1,0 +1,100 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { kafka, launchKafka } from '../../scripts/services/kafka.js'
+import { processStarted, run, stopProcess } from '../../scripts/services/processes.js'
+import { launchRabbit, rabbitmq } from '../../scripts/services/rabbitmq.js'
+import type { NewState, Service, ServiceState } from '../../scripts/services/types.js'
+import { giveTo, serviceIdentity } from '../../scripts/services/users.js'
+import { onFileEnd } from '../support/cleanup.js'
+import { waitFor } from '../support/wait-for.js'
+
+type Launch = (state: NewState) => Promise<number>
+
+/** A broker of the proof's own, to be killed, frozen and started again on its data. Gone when the file ends. */
+export class OwnServer {
+  readonly url: string
+  readonly #service: Service
+  readonly #launch: Launch
+  readonly #state: NewState
+  #pid: number
+
+  private constructor(service: Service, launch: Launch, state: NewState) {
+    this.#service = service
+    this.#launch = launch
+    this.#state = state
+    this.#pid = state.pid
+    this.url = state.url
+  }
+
+  static rabbitmq(): Promise<OwnServer> {
+    return OwnServer.#start(rabbitmq, launchRabbit)
+  }
+
+  static kafka(): Promise<OwnServer> {
+    return OwnServer.#start(kafka, launchKafka)
+  }
+
+  static async #start(service: Service, launch: Launch): Promise<OwnServer> {
+    const directory = await mkdtemp(join(tmpdir(), `waybill-proof-${service.name}-`))
+    if (service.name === 'rabbitmq') await giveTo(await serviceIdentity('rabbitmq'), directory)
+    const state = await service.start({ directory, logFile: join(directory, 'log.txt'), progress: () => undefined })
+    const server = new OwnServer(service, launch, state)
+    onFileEnd(async () => {
+      await server.stop()
+      await rm(directory, { recursive: true, force: true })
+    })
+    await server.ready()
+    return server
+  }
+
+  async ready(): Promise<void> {
+    const state: ServiceState = { ...this.#state, pid: this.#pid, owner: 'proof', pidStarted: '' }
+    await waitFor(
+      () =>
+        this.#service.probe(state).then(
+          () => true,
+          () => false,
+        ),
+      { timeoutMs: 120_000, intervalMs: 200, what: `${this.#service.name} is ready` },
+    )
+  }
+
+  /** SIGKILL to all of its processes. */
+  async kill(): Promise<void> {
+    const started = processStarted(this.#pid)
+    process.kill(-this.#pid, 'SIGKILL')
+    await waitFor(() => processStarted(this.#pid) !== started || started === undefined)
+  }
+
+  /** On the data that it left behind. Resolves when it answers. */
+  async start(): Promise<void> {
+    this.#pid = await this.#launch(this.#state)
+    await this.ready()
+  }
+
+  freeze(): void {
+    process.kill(-this.#pid, 'SIGSTOP')
+  }
+
+  thaw(): void {
+    process.kill(-this.#pid, 'SIGCONT')
+  }
+
+  /** A command of the broker's own tools, such as `rabbitmqctl`. */
+  async tool(command: string): Promise<string> {
+    return run('sh', ['-c', `. ${join(this.#state.directory, 'node.env')}; ${command}`], {
+      as: await serviceIdentity('rabbitmq'),
+      cwd: this.#state.directory,
+    })
+  }
+
+  async stop(): Promise<void> {
+    const started = processStarted(this.#pid)
+    if (started === undefined) return
+    this.thaw()
+    await stopProcess(this.#pid, started, this.#service.stopSignal)
+    const state: ServiceState = { ...this.#state, pid: this.#pid, owner: 'proof', pidStarted: started }
+    await this.#service.afterStop?.(state)
+  }
+}
