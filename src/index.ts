@@ -19,4 +19,12 @@ export {
   type QueueOptions,
   type TransactionOption,
 } from './queue-facade/options.js'
-export { type PrismaTransaction, type QueryTransaction, type Transaction } from './queue-facade/transaction.js'
+export { type Transaction } from './queue-facade/transaction.js'
+export { type DrizzleTransaction } from './queue-facade/transactions/drizzle.js'
+export { type KnexTransaction } from './queue-facade/transactions/knex.js'
+export { type KyselyTransaction } from './queue-facade/transactions/kysely.js'
+export { type MikroOrmTransaction } from './queue-facade/transactions/mikro-orm.js'
+export { type PostgresJsTransaction } from './queue-facade/transactions/postgres-js.js'
+export { type PrismaTransaction } from './queue-facade/transactions/prisma.js'
+export { type QueryTransaction } from './queue-facade/transactions/query.js'
+export { type SequelizeTransaction } from './queue-facade/transactions/sequelize.js'

@@ -11,14 +11,14 @@ export interface DatabaseErrorFacts {
 
 /**
  * The SQLSTATE and what goes with it: on the error itself (pg and its like), in `meta` (Prisma, with and without a driver
- * adapter), or on a cause (Drizzle, TypeORM and other wrappers). Undefined for what is no database's error.
+ * adapter), or on a cause (Drizzle, TypeORM, Sequelize and other wrappers). Undefined for what is no database's error.
  */
 export function databaseErrorFacts(error: unknown): DatabaseErrorFacts | undefined {
   let current: unknown = error
   for (let depth = 0; depth < 5 && isRecord(current); depth++) {
     const facts = prismaFacts(current) ?? ownFacts(current)
     if (facts) return facts
-    current = current['cause'] ?? current['driverError'] ?? current['originalError']
+    current = current['cause'] ?? current['driverError'] ?? current['originalError'] ?? current['original']
   }
   return undefined
 }
@@ -90,7 +90,8 @@ function ownFacts(error: UnknownRecord): DatabaseErrorFacts | undefined {
     sqlstate,
     message: messageOf(error instanceof Error ? error : (error['message'] ?? sqlstate)),
     hint: string(error['hint']),
-    column: string(error['column']),
+    // postgres.js has it under the second name
+    column: string(error['column']) ?? string(error['column_name']),
   }
 }
 

@@ -8,7 +8,8 @@ import type { Message, PublishOptions, QueueOptions, TransactionOption } from '.
 import { checkQueueOptions } from './queue-options.js'
 import { shapeOf } from './shape.js'
 import type { AnyTopics, PayloadOf, TopicMap, TopicOf } from './topics.js'
-import { queryRunner, transactionRunner } from './transaction.js'
+import { transactionRunner } from './transaction.js'
+import { queryRunner } from './transactions/query.js'
 
 /**
  * Publishes messages into the log, in the caller's own transaction: what is committed is delivered, what is rolled back
@@ -90,7 +91,7 @@ export class Queue<Topics extends TopicMap = AnyTopics> implements AsyncDisposab
   #runner(options: TransactionOption | undefined): RunStatement {
     if (this.#closed) throw new WaybillError('WAYBILL_QUEUE_CLOSED', 'the queue is closed; make a new Queue')
     const tx: unknown = (options as { tx?: unknown } | null | undefined)?.tx
-    return tx === null ? this.#ownRunner() : transactionRunner(tx, this.#options.prepared)
+    return tx === null ? this.#ownRunner() : transactionRunner(tx, this.#options)
   }
 
   #ownRunner(): RunStatement {

@@ -1,11 +1,11 @@
-import { WaybillError } from '../core/errors.js'
-import type { PublishStatement } from '../outbox/publish.js'
+import type { PublishStatement } from '../../outbox/publish.js'
+import { notOpen, type TransactionKind } from './kind.js'
 
 /**
  * `pg` clients. Whether one is inside a transaction is what PostgreSQL says with each ReadyForQuery message (protocol,
  * 55.7): I idle, T in a transaction, E in a failed one. No SQL can tell: every statement is in some transaction.
  */
-export interface PgClient {
+interface PgClient {
   query(query: PgQuery): PromiseLike<{ readonly rows: readonly unknown[] }>
   /** pg 8.21 and later. */
   getTransactionStatus?(): string | null
@@ -28,8 +28,11 @@ interface PgQuery {
   readonly values?: (string | null)[]
 }
 
+export const pg: TransactionKind = (tx, { prepared }) =>
+  isPgClient(tx) ? (statement) => runInPgTransaction(tx, statement, prepared) : undefined
+
 /** By structure: a client may be of another copy of `pg` than ours. */
-export function isPgClient(value: object): value is PgClient {
+function isPgClient(value: object): value is PgClient {
   const client = value as Partial<PgClient> & { processID?: unknown; escapeLiteral?: unknown }
   if (typeof client.query !== 'function' || typeof client.once !== 'function') return false
   if (typeof client.getTransactionStatus === 'function') return true
@@ -48,7 +51,7 @@ const tails = new WeakMap<PgClient, Promise<unknown>>()
  * has failed. While other statements are under way the last known status says nothing (one may be the commit), so it
  * waits for them first. Adds no statement, but for the first look at a client of pg before 8.21.
  */
-export function runInPgTransaction(
+function runInPgTransaction(
   client: PgClient,
   statement: PublishStatement,
   prepared: boolean,
@@ -99,17 +102,17 @@ function drained(client: PgClient): Promise<void> {
 function requireTransaction(status: string | null | undefined): void {
   if (status === 'T') return
   if (status === 'E') {
-    throw new WaybillError(
-      'WAYBILL_TX_INVALID',
-      'tx: an earlier statement of this transaction failed, so nothing more can be written in it; roll it back (and look for the first error)',
+    throw notOpen(
+      'is a transaction in which an earlier statement failed, so nothing more can be written in it',
+      'roll it back (and look for the first error)',
     )
   }
-  throw new WaybillError(
-    'WAYBILL_TX_INVALID',
-    status === 'I'
-      ? 'tx: this pg client is not in a transaction; run "begin" on it first, or give tx: null to publish in a transaction of the message\'s own'
-      : 'tx: this pg client is not connected; connect it and run "begin" first',
-  )
+  throw status === 'I'
+    ? notOpen(
+        'is a pg client that is not in a transaction',
+        'run "begin" on it first, or give tx: null to publish in a transaction of the message\'s own',
+      )
+    : notOpen('is a pg client that is not connected', 'connect it and run "begin" first')
 }
 
 /** Of clients of pg before 8.21, from the messages we listened to ourselves. */

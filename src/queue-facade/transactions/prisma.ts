@@ -1,0 +1,23 @@
+import { notOpen, rowsOf, type Members, type TransactionKind } from './kind.js'
+
+/** The client that Prisma gives to the callback of `$transaction(async (tx) => …)`. */
+export interface PrismaTransaction {
+  $queryRawUnsafe(query: string, ...values: unknown[]): PromiseLike<unknown>
+  /** A PrismaClient has it: each statement on it is a transaction of its own. */
+  readonly $connect?: never
+}
+
+/**
+ * Prisma 6 and 7. `$queryRawUnsafe` is public, and so is that a transaction's client has no `$connect`
+ * (`itxClientDenyList` in @prisma/client's runtime). `$transaction` is no sign: 7 has it on the inner client too. A
+ * client whose transaction has ended refuses every statement itself, with P2028.
+ */
+export const prisma: TransactionKind = (tx) => {
+  const { $queryRawUnsafe } = tx as Members<'$queryRawUnsafe'>
+  if (typeof $queryRawUnsafe !== 'function') return undefined
+  if (typeof (tx as Members<'$connect'>).$connect === 'function') {
+    throw notOpen('is a PrismaClient, not a transaction', 'give the tx of prisma.$transaction(async (tx) => …)')
+  }
+  const client = tx as PrismaTransaction
+  return async ({ text, values }) => rowsOf(await client.$queryRawUnsafe(text, ...values))
+}
