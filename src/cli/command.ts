@@ -26,7 +26,10 @@
 import { Command, CommanderError } from 'commander'
 import type { Readable, Writable } from 'node:stream'
 import type pg from 'pg'
-import type { Environment, ResolvedConfig } from '../config/index.js'
+import type { ResolvedConfig } from '../config/index.js'
+import type { ConfigSource } from '../config/load.js'
+import type { Environment } from '../config/destinations/secret.js'
+import type { SettingName, Settings } from '../config/settings.js'
 import { codeOf, InputError, messageOf, WaybillError } from '../core/errors.js'
 import { version } from '../core/version.js'
 import { type ArgumentSpecs, type OptionSpecs, toArgument, toOption, type Values } from './options.js'
@@ -52,11 +55,13 @@ export interface CommandContext {
   readonly out: Output
   /** Options that every command takes. */
   readonly globals: GlobalOptions
-  /** Reads and checks the configuration, once. */
+  /** Reads and checks the whole configuration: for what needs its destinations. The file is read once. */
   readonly loadConfig: () => Promise<ResolvedConfig>
+  /** Some of it: what is wrong with the rest, such as a secret that is not there, is in nobody's way. */
+  readonly loadSettings: <const Name extends SettingName>(names: readonly Name[]) => Promise<Settings<Name>>
   /**
-   * Connections to the configured database, opened at the first call and closed when the command ends. With
-   * `--database-url` and without `--config` no file is read: a broken or absent one is in nobody's way.
+   * Connections to the configured database, opened at the first call and closed when the command ends. Of the
+   * configuration, only `database` is looked at. With `--database-url` and without `--config` no file is read: a broken or absent one is in nobody's way.
    */
   readonly pool: () => Promise<pg.Pool>
   /** The same past the pooler, where a direct URL is configured. */
@@ -130,22 +135,29 @@ function groupOf(parent: Command, word: string): Command {
 }
 
 function createContext(io: CliIo, globals: GlobalOptions, releases: (() => Promise<void> | void)[]): CommandContext {
+  let source: Promise<ConfigSource> | undefined
   let config: Promise<ResolvedConfig> | undefined
   let pool: Promise<pg.Pool> | undefined
   let directPool: Promise<pg.Pool> | undefined
   let schema: Promise<pg.Pool> | undefined
-  const load = (): Promise<ResolvedConfig> =>
-    (config ??= import('../config/index.js').then(({ loadConfig }) =>
-      loadConfig({
-        file: globals.config,
-        databaseUrl: globals.databaseUrl,
-        environment: io.env,
-        cwd: io.cwd,
-      }),
+  const { config: file, databaseUrl } = globals
+  const read = (): Promise<ConfigSource> =>
+    (source ??= import('../config/load.js').then(({ readConfig }) =>
+      readConfig({ file, databaseUrl, environment: io.env, cwd: io.cwd }),
     ))
+  const loadConfig = async (): Promise<ResolvedConfig> => {
+    const { resolveConfig } = await import('../config/index.js')
+    const { raw, environment } = await read()
+    return resolveConfig(raw, environment)
+  }
+  const loadSettings: CommandContext['loadSettings'] = async (names) => {
+    const { resolveSettings } = await import('../config/settings.js')
+    const { raw, environment } = await read()
+    return resolveSettings(raw, environment, names)
+  }
   const open = async (direct: boolean): Promise<pg.Pool> => {
     const { connectPool } = await import('../app/database.js')
-    const { database } = (await databaseAlone(globals, io.env)) ?? (await load())
+    const { database } = (await databaseAlone(globals, io.env)) ?? (await loadSettings(['database']))
     const opened = await connectPool({
       connectionString: ((direct ? database.directUrl : undefined) ?? database.url).reveal(),
       max: Math.min(database.poolSize, 4),
@@ -159,7 +171,8 @@ function createContext(io: CliIo, globals: GlobalOptions, releases: (() => Promi
     io,
     globals,
     out: new Output(io.stdout, globals.json ?? false),
-    loadConfig: load,
+    loadConfig: () => (config ??= loadConfig()),
+    loadSettings,
     pool: getPool,
     directPool: () => (directPool ??= open(true)),
     schema: () =>
@@ -175,11 +188,11 @@ function createContext(io: CliIo, globals: GlobalOptions, releases: (() => Promi
 async function databaseAlone(
   { databaseUrl, config }: GlobalOptions,
   env: Environment,
-): Promise<ResolvedConfig | undefined> {
+): Promise<Settings<'database'> | undefined> {
   if (databaseUrl === undefined || config !== undefined) return undefined
   // as in `loadConfig`: a direct URL of the environment belongs to another database
-  const { resolveConfig } = await import('../config/index.js')
-  return resolveConfig({ database: { url: databaseUrl, directUrl: databaseUrl } }, env)
+  const { resolveSettings } = await import('../config/settings.js')
+  return resolveSettings({ database: { url: databaseUrl, directUrl: databaseUrl } }, env, ['database'])
 }
 
 /** The command was called wrongly in a way that no single option could tell. Exits with 2. */

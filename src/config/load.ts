@@ -20,6 +20,12 @@ export interface LoadOptions {
   readonly databaseUrl?: string | undefined
 }
 
+/** A configuration as it was written, and the environment to read it against. */
+export interface ConfigSource {
+  readonly raw: unknown
+  readonly environment: Environment
+}
+
 /**
  * Finds and reads a configuration file, and checks it. Without any file the environment alone is the configuration, if
  * it holds `WAYBILL_DATABASE_URL` (or `databaseUrl` is given).
@@ -28,6 +34,12 @@ export interface LoadOptions {
  * @throws InputError `WAYBILL_CONFIG_INVALID`: the file cannot be read or run, or what it says is wrong.
  */
 export async function loadConfig(options: LoadOptions = {}): Promise<ResolvedConfig> {
+  const { raw, environment } = await readConfig(options)
+  return resolveConfig(raw, environment)
+}
+
+/** The first half of `loadConfig`: finds and reads, and checks nothing that the file says. */
+export async function readConfig(options: LoadOptions = {}): Promise<ConfigSource> {
   const environment = options.environment ?? process.env
   const file = findConfigFile(options, environment)
   if (file === undefined && !options.databaseUrl && readVariable(environment, 'WAYBILL_DATABASE_URL') === undefined) {
@@ -38,7 +50,7 @@ export async function loadConfig(options: LoadOptions = {}): Promise<ResolvedCon
     )
   }
   const raw = file === undefined ? {} : await readConfigFile(file)
-  return resolveConfig(withDatabaseUrl(raw, options.databaseUrl), environment)
+  return { raw: withDatabaseUrl(raw, options.databaseUrl), environment }
 }
 
 /** The file that `loadConfig` reads; undefined when none is named and none lies in the directory. */

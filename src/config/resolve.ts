@@ -68,11 +68,16 @@ export function resolveConfig(raw: unknown, environment: Environment): ResolvedC
   const destinations = resolveDestinations(entriesOf(config, 'destinations'), problems)
   const routes = resolveRoutes(entriesOf(config, 'routes'), Object.keys(entriesOf(config, 'destinations')), problems)
   if (!parsed.ok || problems.length > 0) {
-    const told = unique(problems).map((problem) => fromVariable(problem, overlaid.from))
-    const count = told.length === 1 ? 'one problem' : `${told.length} problems`
-    throw new InputError('WAYBILL_CONFIG_INVALID', `the configuration is not valid (${count}):`, told)
+    throw invalidConfig(problems, overlaid.from)
   }
   return assemble(parsed.value, destinations, routes)
+}
+
+/** `from`: which variable gave the value at a path. */
+export function invalidConfig(problems: readonly Problem[], from: ReadonlyMap<string, string>): InputError {
+  const told = unique(problems).map((problem) => fromVariable(problem, from))
+  const count = told.length === 1 ? 'one problem' : `${told.length} problems`
+  return new InputError('WAYBILL_CONFIG_INVALID', `the configuration is not valid (${count}):`, told)
 }
 
 function assemble(parsed: ParsedConfig, destinations: ResolvedDestination[], routes: ResolvedRoute[]): ResolvedConfig {

@@ -32,7 +32,18 @@ describe('waybill doctor', () => {
     expect(amiss(findings).filter((line) => !line.startsWith('transactions'))).toEqual([])
     expect(code).toBe(0)
     expect([...new Set(findings.map((finding) => finding.check))]).toEqual([
-      ...['schema', 'settings', 'durability', 'drift', 'sequence', 'dispatchers', 'lanes', 'partitions', 'maintenance'],
+      ...[
+        'schema',
+        'settings',
+        'configuration',
+        'durability',
+        'drift',
+        'sequence',
+        'dispatchers',
+        'lanes',
+        'partitions',
+        'maintenance',
+      ],
       ...['disk', 'transactions', 'clock', 'notifications'],
     ])
     for (const finding of findings.filter(({ level }) => level === 'ok')) expect(finding.remedy).toBeNull()

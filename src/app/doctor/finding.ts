@@ -1,5 +1,6 @@
 import type pg from 'pg'
-import type { ResolvedConfig } from '../../config/index.js'
+import type { Settings } from '../../config/settings.js'
+import type { Problem } from '../../core/errors.js'
 
 export type Level = 'ok' | 'warn' | 'error'
 
@@ -19,7 +20,9 @@ export interface Finding {
 /** What a check may use. */
 export interface Examination {
   readonly pool: pg.Pool
-  readonly config: ResolvedConfig
+  readonly config: Settings<'database' | 'dispatcher' | 'retention'>
+  /** Of the whole configuration. */
+  readonly problems: readonly Problem[]
   /** Size of the database's disk, bytes; undefined: not said. */
   readonly diskBytes: number | undefined
 }

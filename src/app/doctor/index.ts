@@ -1,4 +1,5 @@
 import { codeOf, messageOf } from '../../core/errors.js'
+import { configurationCheck } from './configuration.js'
 import { durabilityCheck } from './durability.js'
 import type { Check, Examination, Finding } from './finding.js'
 import { dispatchersCheck, lanesCheck, maintenanceCheck } from './lanes.js'
@@ -12,6 +13,7 @@ export { type Examination, type Finding, type Level } from './finding.js'
 const checks: readonly Check[] = [
   migrationsCheck,
   settingsCheck,
+  configurationCheck,
   durabilityCheck,
   driftCheck,
   sequenceCheck,

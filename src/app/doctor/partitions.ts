@@ -68,7 +68,7 @@ export const diskCheck: Check = {
   async run({ pool, config, diskBytes }) {
     const client = await pool.connect()
     try {
-      const options = { retentionMs: config.retentionMs, ...(diskBytes !== undefined && { diskBytes }) }
+      const options = { retentionMs: config.retention, ...(diskBytes !== undefined && { diskBytes }) }
       const report = await heldBack(client, options)
       const findings = report.lanes.map((lane) =>
         warn(

@@ -1,5 +1,6 @@
 import type { Finding, Level } from '../../app/doctor/index.js'
-import { defineCommand, type ExitCode, option } from '../command.js'
+import { InputError, type Problem } from '../../core/errors.js'
+import { type CommandContext, defineCommand, type ExitCode, option } from '../command.js'
 import { printable } from '../output.js'
 
 /** `waybill doctor`: what is known to go wrong, and whether it does. */
@@ -8,7 +9,7 @@ export const register = defineCommand({
   summary: 'Look for what is known to go wrong, and say what to do',
   description: [
     'Changes nothing. Exits with 1 when something is an error; warnings are no errors. Without a schema only the server',
-    'is looked at. Reads the configuration for retention and the URLs.',
+    'is looked at. What is wrong with the configuration elsewhere than in "database", "dispatcher" and "retention" is a warning.',
   ].join('\n'),
   options: {
     diskBytes: option.number({
@@ -18,13 +19,26 @@ export const register = defineCommand({
       value: 'bytes',
     }),
   },
-  async run({ loadConfig, pool, out }, _args, { diskBytes }): Promise<ExitCode> {
+  async run({ loadConfig, loadSettings, pool, out }, _args, { diskBytes }): Promise<ExitCode> {
     const { runDoctor } = await import('../../app/doctor/index.js')
-    const findings = await runDoctor({ pool: await pool(), config: await loadConfig(), diskBytes })
+    const config = await loadSettings(['database', 'dispatcher', 'retention'])
+    const problems = await problemsOf(loadConfig)
+    const findings = await runDoctor({ pool: await pool(), config, problems, diskBytes })
     out.value(findings, findings.map(textOf).join('\n'))
     return findings.some(({ level }) => level === 'error') ? 1 : 0
   },
 })
+
+/** What is wrong in what doctor itself does not need, such as destinations. */
+async function problemsOf(loadConfig: CommandContext['loadConfig']): Promise<readonly Problem[]> {
+  try {
+    await loadConfig()
+    return []
+  } catch (error) {
+    if (error instanceof InputError) return error.problems
+    throw error
+  }
+}
 
 const marks: Record<Level, string> = { ok: 'ok   ', warn: 'warn ', error: 'ERROR' }
 

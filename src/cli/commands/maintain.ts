@@ -10,8 +10,8 @@ export const register = defineCommand({
     'tables. Publishers and readers never wait for it. Exits with 1 when a task failed. Where another process is at it,',
     'nothing is done, and that is no failure.',
   ].join('\n'),
-  async run({ loadConfig, schema, out, io }): Promise<ExitCode> {
-    const { retentionMs, maxHoldMs } = await loadConfig()
+  async run({ loadSettings, schema, out, io }): Promise<ExitCode> {
+    const { retention: retentionMs, maxHold: maxHoldMs } = await loadSettings(['retention', 'maxHold'])
     const { runMaintenance } = await import('../../app/maintenance.js')
     const pool = await schema()
     const report = await runMaintenance(

@@ -48,7 +48,7 @@ export const register = defineCommand({
       ctx.out.value(report, said.join('\n'))
       return 0
     }
-    const { durability } = (await ctx.loadConfig()).dispatcher
+    const { durability } = (await ctx.loadSettings(['dispatcher'])).dispatcher
     const roles = await onOne(pool, (client) => applyRoles(client, { standby: durability !== 'local' }))
     said.push(`granted to ${roles.granted.join(', ') || 'nobody'}`)
     if (roles.adminSql !== null) said.push('-- for an administrator:', roles.adminSql.trimEnd())

@@ -92,9 +92,9 @@ function headersOf(given: readonly string[]): Record<string, string> {
 }
 
 /** With `--database-url` alone no file is read: the default limit then. */
-async function limits({ globals, loadConfig }: CommandContext): Promise<{ maxPayloadBytes?: number }> {
+async function limits({ globals, loadSettings }: CommandContext): Promise<{ maxPayloadBytes?: number }> {
   if (globals.databaseUrl !== undefined && globals.config === undefined) return {}
-  return { maxPayloadBytes: (await loadConfig()).publish.maxPayloadBytes }
+  return { maxPayloadBytes: (await loadSettings(['publish'])).publish.maxPayloadBytes }
 }
 
 async function read({ io }: CommandContext, file: string): Promise<string> {
