@@ -45,7 +45,7 @@ for (const [name, db] of [
     roots: () => ({
       database: [db(), 'Drizzle database'],
       replicas: [withReplicas(db() as NodePgDatabase, [db() as NodePgDatabase]), 'no transaction of a library'],
-      promise: [(db()).transaction(async () => undefined), 'Promise'],
+      promise: [db().transaction(async () => undefined), 'Promise'],
     }),
   })
 }

@@ -4,15 +4,20 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { PrismaPg } from '@prisma/adapter-pg'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { Queue, type PrismaTransaction } from '../../src/index.js'
+import { PrismaPg as PrismaPg6 } from 'prisma6-adapter-pg'
+import { defineTopics, Queue, type PrismaTransaction } from '../../src/index.js'
+import { waybillPrisma } from '../../src/queue-facade/prisma.js'
 import { useDatabase } from '../support/database.js'
 import { onFileEnd } from '../support/cleanup.js'
 import { uniqueName } from '../support/services.js'
+import { PrismaClient as PrismaClient6 } from '../fixtures/prisma6/client.js'
 import { logged, scheduled } from './publish-fixture.js'
+import { describeTransactions, orders } from './publish-transactions-fixture.js'
 
 /** What this file uses of the client that is generated while it runs. */
 interface Transaction extends PrismaTransaction {
   readonly order: { create(args: { data: { ref: string } }): Promise<unknown>; count(): Promise<number> }
+  $executeRawUnsafe(sql: string): Promise<unknown>
   $transaction<T>(work: (tx: Transaction) => Promise<T>): Promise<T>
 }
 interface Prisma extends Omit<Transaction, '$connect'> {
@@ -45,99 +50,118 @@ async function generate(): Promise<new (options: { adapter: PrismaPg }) => Prism
 const database = useDatabase()
 const queue = new Queue()
 let prisma: Prisma
+let prisma6: Prisma
 
 beforeAll(async () => {
-  await database().pool.query(
-    'create table app_orders (id int generated always as identity primary key, ref text not null)',
-  )
+  await database().pool.query(orders)
   const PrismaClient = await generate()
   prisma = new PrismaClient({ adapter: new PrismaPg({ connectionString: database().url }) })
+  const Six = PrismaClient6 as new (options: { adapter: PrismaPg6 }) => Prisma
+  prisma6 = new Six({ adapter: new PrismaPg6({ connectionString: database().url }) })
   // generating takes a few seconds of a busy machine
 }, 180_000)
-afterAll(() => prisma.$disconnect())
+afterAll(() => Promise.all([prisma.$disconnect(), prisma6.$disconnect()]))
+
+/** Prisma's own refusal, P2028. */
+const ended = /Transaction already closed|Transaction not found|closed transaction/
+
+describeTransactions({
+  name: 'prisma-7',
+  database,
+  transaction: (work) => prisma.$transaction((tx) => work(tx, { insert: (ref) => tx.order.create({ data: { ref } }) })),
+  savepoint: (tx, work) => (tx as Transaction).$transaction((inner) => work(inner)),
+  roots: () => ({
+    client: [prisma, 'is a PrismaClient'],
+    extended: [prisma.$extends({}), 'is a PrismaClient'],
+    promise: [prisma.$transaction(async () => undefined), 'Promise'],
+  }),
+  ended,
+})
+
+describeTransactions({
+  name: 'prisma-6',
+  database,
+  transaction: (work) =>
+    prisma6.$transaction((tx) => work(tx, { insert: (ref) => tx.order.create({ data: { ref } }) })),
+  // 6 has none of its own
+  savepoint: async (tx, work) => {
+    const client = tx as Transaction
+    await client.$executeRawUnsafe('savepoint s')
+    try {
+      return await work(tx)
+    } catch (error) {
+      await client.$executeRawUnsafe('rollback to s')
+      throw error
+    }
+  },
+  roots: () => ({
+    client: [prisma6, 'is a PrismaClient'],
+    extended: [prisma6.$extends({}), 'is a PrismaClient'],
+  }),
+  ended,
+})
+
+/** What the extension adds; test/types looks at what Prisma's own types make of it. */
+type Methods = ReturnType<typeof waybillPrisma>['client']
+type Tx = Transaction & Methods
+
+describe.each([
+  ['prisma-7-extension', () => prisma],
+  ['prisma-6-extension', () => prisma6],
+])('%s: $extends(waybillPrisma(queue))', (name, root) => {
+  const topics = defineTopics([`${name}.one`, `${name}.many`])
+  const extended = () => root().$extends(waybillPrisma(new Queue({ topics })))
+  const inTransaction = <T>(work: (tx: Tx) => Promise<T>) => extended().$transaction((tx) => work(tx as Tx))
+
+  it('publishes with the data, and not when it rolls back', async () => {
+    const ids = await inTransaction(async (tx) => [
+      await tx.$publish(`${name}.one`, { n: 1 }, { key: 'k' }),
+      ...(await tx.$publishMany([{ topic: `${name}.many`, payload: null }])),
+    ])
+    const undone = inTransaction(async (tx) => {
+      await tx.$publish(`${name}.one`, 2)
+      throw new RangeError('no')
+    })
+    await expect(undone).rejects.toThrow('no')
+    expect(await logged(database(), `${name}.one`)).toMatchObject([{ id: ids[0], key: 'k', payload: '{"n":1}' }])
+    expect(await logged(database(), `${name}.many`)).toMatchObject([{ id: ids[1] }])
+  })
+
+  it('cancels, and knows its topics', async () => {
+    await inTransaction(async (tx) => {
+      const id = await tx.$publish(`${name}.one`, 1, { delay: '1h' })
+      expect(await tx.$cancelMessage(id)).toBe(true)
+      await expect(tx.$publish(`${name}.unknown`, 1)).rejects.toMatchObject({ code: 'WAYBILL_UNKNOWN_TOPIC' })
+    })
+    expect(await scheduled(database(), `${name}.one`)).toEqual([])
+  })
+
+  it('is refused on the root client, also within a transaction of it', async () => {
+    const client = extended()
+    const publish = () => (client as unknown as Methods & PrismaTransaction).$publish(`${name}.one`, 3)
+    const refused = { code: 'WAYBILL_TX_INVALID', message: expect.stringContaining('PrismaClient') as string }
+    const before = await logged(database(), `${name}.one`)
+    await expect(publish()).rejects.toMatchObject(refused)
+    await client.$transaction(async () => {
+      await expect(publish()).rejects.toMatchObject(refused)
+    })
+    expect(await logged(database(), `${name}.one`)).toEqual(before)
+  })
+})
 
 describe('an interactive transaction of Prisma', () => {
-  it('publishes with the data when it commits', async () => {
-    const ids = await prisma.$transaction(async (tx) => {
-      await tx.order.create({ data: { ref: 'o1' } })
-      const one = await queue.publish(
-        'prisma.one',
-        { text: `ü " ' \\ $1`, n: 1.5 },
-        { tx, key: 'o1', headers: { a: 'b' } },
-      )
-      const many = await queue.publishMany(
-        [
-          { topic: 'prisma.many', payload: null, key: 'x,"y"\\' },
-          { topic: 'prisma.many', payload: [1, { a: '{}' }], dedupeKey: 'd', dedupeWindow: '1h' },
-          { topic: 'prisma.many', payload: 2, delay: '1h' },
-        ],
-        { tx },
-      )
-      return [one, ...many]
-    })
-    expect(await logged(database(), 'prisma.one')).toMatchObject([
-      { id: ids[0], key: 'o1', payload: `{"text":"ü \\" ' \\\\ $1","n":1.5}`, headers: '{"a":"b"}' },
-    ])
-    expect(await logged(database(), 'prisma.many')).toMatchObject([
-      { id: ids[1], key: 'x,"y"\\', payload: 'null' },
-      { id: ids[2], key: null, payload: '[1,{"a":"{}"}]' },
-    ])
-    expect(await scheduled(database(), 'prisma.many')).toMatchObject([{ id: ids[3] }])
-  })
-
-  it('publishes nothing when it rolls back', async () => {
-    const orders = await prisma.order.count()
-    const work = prisma.$transaction(async (tx) => {
-      await tx.order.create({ data: { ref: 'o2' } })
-      await queue.publish('prisma.rollback', 1, { tx })
-      throw new Error('no')
-    })
-    await expect(work).rejects.toThrow('no')
-    expect(await prisma.order.count()).toBe(orders)
-    expect(await logged(database(), 'prisma.rollback')).toEqual([])
-  })
-
   it('may be of an extended client, or nested in another', async () => {
     await prisma.$extends({}).$transaction((tx) => queue.publish('prisma.extended', 1, { tx }))
     await prisma.$transaction((outer) => outer.$transaction((tx) => queue.publish('prisma.extended', 2, { tx })))
     expect(await logged(database(), 'prisma.extended')).toHaveLength(2)
   })
 
-  it('takes back what it scheduled', async () => {
-    await prisma.$transaction(async (tx) => {
-      const id = await queue.publish('prisma.cancel', 1, { tx, at: new Date(Date.now() + 60_000) })
-      expect(await queue.cancel(id, { tx })).toBe(true)
-    })
-    expect(await scheduled(database(), 'prisma.cancel')).toEqual([])
-  })
-})
-
-describe('what is no open transaction', () => {
-  it('is refused: a PrismaClient, plain or extended', async () => {
-    for (const tx of [prisma, prisma.$extends({})]) {
-      await expect(queue.publish('prisma.refused', 1, { tx } as never)).rejects.toMatchObject({
-        code: 'WAYBILL_TX_INVALID',
-      })
-    }
-    expect(await logged(database(), 'prisma.refused')).toEqual([])
-  })
-
-  it('is refused: a transaction that has ended, or failed', async () => {
-    const ended = await prisma.$transaction(async (tx) => [tx])
-    await expect(queue.publish('prisma.refused', 1, { tx: ended[0] as Transaction })).rejects.toThrow()
+  it('is refused when it has failed', async () => {
     const failed = prisma.$transaction(async (tx) => {
       await tx.$queryRawUnsafe('select 1 / 0').then(undefined, () => undefined)
-      await queue.publish('prisma.refused', 1, { tx })
+      await queue.publish('prisma.failed', 1, { tx })
     })
     await expect(failed).rejects.toMatchObject({ code: 'WAYBILL_TX_INVALID' })
-    expect(await logged(database(), 'prisma.refused')).toEqual([])
-  })
-})
-
-it('what the database refuses is told as with any client', async () => {
-  const work = prisma.$transaction((tx) => queue.publish('prisma.refused', 1, { tx, to: ['nobody'] }))
-  await expect(work).rejects.toMatchObject({
-    code: 'WAYBILL_PUBLISH_INVALID',
-    message: expect.stringContaining('nobody') as string,
+    expect(await logged(database(), 'prisma.failed')).toEqual([])
   })
 })
