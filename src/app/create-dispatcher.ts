@@ -40,7 +40,10 @@ export type LaneState = ReturnType<Dispatcher['lanes']>[number]
 export interface DispatcherService extends AsyncDisposable {
   /** Writes the configuration down, takes its share of lanes, and delivers. Safe to call twice. */
   start(): Promise<Deployed>
-  /** Two stages: waits for what is under way up to `drainMs` (default: as configured), then aborts it. Safe to call twice. */
+  /**
+   * Two stages: waits for what is under way up to `drainMs` (default: as configured), then aborts it. Safe to call twice:
+   * called again with a `drainMs` that ends sooner, it waits no longer than that.
+   */
   stop(options?: { readonly drainMs?: number }): Promise<void>
   /** Resolves when everything committed before the call is delivered, or parked. */
   drain(signal?: AbortSignal): Promise<void>
@@ -87,10 +90,12 @@ class Service implements DispatcherService {
   #dispatcher: Dispatcher | undefined
   #starting: Promise<Deployed> | undefined
   #stopping: Promise<void> | undefined
+  #drainMs: number
 
   constructor(config: ResolvedConfig, options: CreateDispatcherOptions) {
     this.#config = config
     this.#options = options
+    this.#drainMs = config.dispatcher.drainMs
     this.#logger = options.logger ?? createLogger({ level: config.log.level })
     this.name = config.dispatcher.name ?? `${hostname()}:${process.pid}`
     this.pool = createPool({
@@ -128,8 +133,12 @@ class Service implements DispatcherService {
     await this.#dispatcher?.drain(signal)
   }
 
-  stop(options: { readonly drainMs?: number } = {}): Promise<void> {
-    this.#stopping ??= this.#stopOnce(options.drainMs ?? this.#config.dispatcher.drainMs)
+  stop({ drainMs }: { readonly drainMs?: number } = {}): Promise<void> {
+    if (drainMs !== undefined) {
+      this.#drainMs = this.#stopping ? Math.min(drainMs, this.#drainMs) : drainMs
+      if (this.#stopping) void this.#dispatcher?.stop({ drainMs }) // the same promise that is waited for below
+    }
+    this.#stopping ??= this.#stopOnce()
     return this.#stopping
   }
 
@@ -221,10 +230,10 @@ class Service implements DispatcherService {
     }
   }
 
-  async #stopOnce(drainMs: number): Promise<void> {
+  async #stopOnce(): Promise<void> {
     this.#options.signal?.removeEventListener('abort', this.#onAbort)
     await this.#starting?.catch(() => undefined)
-    await this.#dispatcher?.stop({ drainMs })
+    await this.#dispatcher?.stop({ drainMs: this.#drainMs })
     await Promise.all(this.#adapters.map((adapter) => adapter.close()))
     await this.pool.end()
   }

@@ -47,7 +47,10 @@ export interface CliIo {
   readonly stdin: Readable
   readonly env: Environment
   readonly cwd: string
+  /** The first signal to stop. */
   readonly signal: AbortSignal
+  /** The second: what is under way is not waited for. Where a command does not listen to it the process ends at once. */
+  readonly urgent: AbortSignal
 }
 
 export interface CommandContext {

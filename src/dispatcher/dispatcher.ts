@@ -108,6 +108,7 @@ export class Dispatcher {
   #starting: Promise<void> | undefined
   #loop: Promise<void> | undefined
   #stop: Promise<void> | undefined
+  readonly #drained = new AbortController()
   #stopping = false
   #over = false
   #sequenceBroken = false
@@ -234,14 +235,20 @@ export class Dispatcher {
 
   /**
    * Two stages: nothing new is sent, and what is under way is waited for up to `drainMs` (default 10,000); then it is
-   * aborted. Lanes are released. Safe to call twice, and before start.
+   * aborted. Lanes are released. Safe to call twice, and before start: called again with a `drainMs` that ends sooner, it
+   * waits no longer than that.
    */
-  stop({ drainMs = 10_000 }: { drainMs?: number } = {}): Promise<void> {
-    this.#stop ??= this.#stopOnce(drainMs)
+  stop({ drainMs }: { drainMs?: number } = {}): Promise<void> {
+    const first = this.#stop === undefined
+    this.#stop ??= this.#stopOnce()
+    if (first || drainMs !== undefined) {
+      const { signal } = this.#drained
+      void this.#o.clock.sleep(drainMs ?? 10_000, signal).then(() => this.#drained.abort())
+    }
     return this.#stop
   }
 
-  async #stopOnce(drainMs: number): Promise<void> {
+  async #stopOnce(): Promise<void> {
     this.#stopping = true
     this.#beatNow.kick()
     await this.#starting?.catch(() => undefined)
@@ -251,9 +258,8 @@ export class Dispatcher {
       h.lane?.stop()
     }
     const ended = Promise.all(held.map((h) => h.ended))
-    const drained = new AbortController()
-    await Promise.race([ended, this.#o.clock.sleep(drainMs, drained.signal)])
-    drained.abort()
+    await Promise.race([ended, aborted(this.#drained.signal)])
+    this.#drained.abort()
     for (const h of held) h.lane?.abort(new Error('the dispatcher stops'))
     await ended
     this.#over = true
@@ -517,4 +523,11 @@ export class Dispatcher {
 
 function laneName({ id, destination, shard }: SeenLane): LaneName {
   return { laneId: id, destination, shard }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) return resolve()
+    signal.addEventListener('abort', () => resolve(), { once: true })
+  })
 }

@@ -7,6 +7,7 @@ import { describe, expect, it } from 'vitest'
 import { configDirectory } from '../integration/cli-fixture.js'
 import { onFileEnd } from '../support/cleanup.js'
 import { createTestDatabase } from '../support/database.js'
+import { startHalfOpenProxy } from '../support/half-open-proxy.js'
 import { type HttpReceiver, startHttpReceiver } from '../support/http-receiver.js'
 import { waitFor } from '../support/wait-for.js'
 
@@ -56,6 +57,11 @@ async function stage(receiver: HttpReceiver, dispatcher: object = {}) {
   return { database, options: { cwd, env: { WAYBILL_DATABASE_URL: database.url } } }
 }
 
+/** Whether it still runs after so long, ms. */
+function within(ms: number, { ended }: Spawned): Promise<unknown> {
+  return Promise.race([ended, waitFor(() => false, { timeoutMs: ms }).catch(() => 'runs')])
+}
+
 describe('the program', () => {
   it('publishes what is piped in, dispatches it, and stops in order at SIGTERM', async () => {
     const receiver = await startHttpReceiver({ status: 204 })
@@ -76,18 +82,53 @@ describe('the program', () => {
     expect(rows).toEqual([{ holder: null, lag_messages: 0 }])
   }, 60_000)
 
-  it('waits at the first signal for what is under way, and ends at once at the second', async () => {
+  it('waits at the first signal for what is under way, aborts it at the second, and gives its lanes back', async () => {
     const receiver = await startHttpReceiver('hang')
-    const { options } = await stage(receiver, { drainMs: 600_000 })
+    const { database, options } = await stage(receiver, { drainMs: 600_000 })
     await waybill(['publish', 'order.created', '--payload', '1'], options).ended
     const dispatch = waybill(['dispatch'], options)
     await receiver.waitForCount(1, 20_000)
     dispatch.child.kill('SIGINT')
     // it has not ended: the answer to its request is waited for
-    await expect(
-      Promise.race([dispatch.ended, waitFor(() => false, { timeoutMs: 1500 }).catch(() => 'waits')]),
-    ).resolves.toBe('waits')
+    expect(await within(1500, dispatch)).toBe('runs')
     dispatch.child.kill('SIGINT')
-    expect((await dispatch.ended).code).toBe(130)
+    expect(await dispatch.ended).toMatchObject({ code: 130, stderr: '' })
+    expect(dispatch.stdout()).toContain('stopped; delivered 0')
+    const { rows } = await database.pool.query(
+      `select l.holder, (select count(*)::int from waybill.dispatchers) as dispatchers,
+              (select count(*)::int from waybill.attempts) as attempts from waybill.lanes l`,
+    )
+    expect(rows).toEqual([{ holder: null, dispatchers: 0, attempts: 0 }])
+  }, 60_000)
+
+  it('ends at the third signal where even giving back takes for ever', async () => {
+    const receiver = await startHttpReceiver('hang')
+    const { database, options } = await stage(receiver, { drainMs: 600_000, listen: false })
+    const { hostname, port } = new URL(database.url)
+    const proxy = await startHalfOpenProxy({ host: hostname, port: Number(port) })
+    await waybill(['publish', 'order.created', '--payload', '1'], options).ended
+    const dispatch = waybill(['dispatch'], { ...options, env: { WAYBILL_DATABASE_URL: proxy.through(database.url) } })
+    await receiver.waitForCount(1, 20_000)
+    proxy.swallow()
+    dispatch.child.kill('SIGTERM')
+    dispatch.child.kill('SIGINT')
+    // other signals in between: two of a kind may arrive as one
+    expect(await within(1500, dispatch)).toBe('runs')
+    dispatch.child.kill('SIGTERM')
+    expect((await dispatch.ended).code).toBe(143)
+  }, 60_000)
+
+  it('ends at the second signal where there is nothing to put in order', async () => {
+    const receiver = await startHttpReceiver({ status: 204 })
+    const { database, options } = await stage(receiver)
+    const { hostname, port } = new URL(database.url)
+    const proxy = await startHalfOpenProxy({ host: hostname, port: Number(port) })
+    proxy.swallow()
+    const status = waybill(['status'], { ...options, env: { WAYBILL_DATABASE_URL: proxy.through(database.url) } })
+    await waitFor(() => proxy.connections() > 0, { timeoutMs: 20_000 })
+    status.child.kill('SIGTERM')
+    expect(await within(500, status)).toBe('runs')
+    status.child.kill('SIGTERM')
+    expect((await status.ended).code).toBe(143)
   }, 60_000)
 })

@@ -45,6 +45,7 @@ export function startCli(argv: readonly string[], options: CliOptions = {}): Run
     env,
     cwd,
     signal,
+    urgent: new AbortController().signal,
   }
   const result = (async () => {
     const [out, err] = [text(stdout), text(stderr)]

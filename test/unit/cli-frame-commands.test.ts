@@ -17,7 +17,8 @@ import { createTestDatabase } from '../support/database.js'
 
 async function run(commands: readonly Register[], argv: readonly string[], env: Record<string, string> = {}) {
   const [stdout, stderr] = [new PassThrough(), new PassThrough()]
-  const io: CliIo = { stdout, stderr, stdin: Readable.from([]), env, cwd: '/', signal: new AbortController().signal }
+  const { signal } = new AbortController()
+  const io: CliIo = { stdout, stderr, stdin: Readable.from([]), env, cwd: '/', signal, urgent: signal }
   const code = await runCli(argv, io, commands)
   stdout.end()
   stderr.end()

@@ -9,7 +9,8 @@ export const register = defineCommand({
   summary: 'Deliver: run a dispatcher until it is stopped',
   description: [
     'SIGINT or SIGTERM stops in two stages: what is under way is waited for up to dispatcher.drainMs, then aborted. A',
-    'second signal ends the process at once; its lanes are then taken over when their lease has run out.',
+    'second signal aborts it at once; lanes are given back either way. A third ends the process: its lanes are then taken',
+    'over when their lease has run out.',
     '',
     '--once makes one pass of everything that was committed when it began; a lane whose destination is down is not',
     'waited for. --until-empty goes on until nothing is pending and nothing will be tried again: it waits for',
@@ -51,7 +52,8 @@ export const register = defineCommand({
     const logger = createLogger({ level: config.log.level, destination: ctx.io.stderr })
     const counters = new DispatchCounters()
     const service = createDispatcher(config, { logger, hooks: counters.hooks, environment: ctx.io.env })
-    ctx.onEnd(() => service.stop())
+    const stop = stopper(ctx, service)
+    ctx.onEnd(stop)
     let started = false
     if (healthPort !== undefined) {
       const connectionString = config.database.url.reveal()
@@ -81,12 +83,27 @@ export const register = defineCommand({
     )
     if (ends) return runToEnd(ctx, service, counters, { once, timeout })
     await aborted(ctx.io.signal)
-    await service.stop()
+    await stop()
     const delivered = counters.deliveredTotal
     ctx.out.item({ event: 'stopped', delivered }, `stopped; delivered ${formatCount(delivered)}`)
     return 0
   },
 })
+
+/** What stops the service, in two stages; at the second signal it goes on to the second stage. */
+function stopper({ io, onEnd }: CommandContext, service: DispatcherService): () => Promise<void> {
+  let stopping = false
+  const stop = (): Promise<void> => {
+    stopping = true
+    return service.stop(io.urgent.aborted ? { drainMs: 0 } : {})
+  }
+  const hurry = (): void => {
+    if (stopping) void stop() // the promise that is waited for already
+  }
+  io.urgent.addEventListener('abort', hurry, { once: true })
+  onEnd(() => io.urgent.removeEventListener('abort', hurry))
+  return stop
+}
 
 async function runToEnd(
   { io, out }: CommandContext,
