@@ -12,9 +12,10 @@ export interface TakenTick extends Tick {
   /** All before `lsn` is on disk already. */
   readonly flushed: boolean
   /**
-   * The sequence's last value before the snapshot. Whoever the snapshot does not know draws greater ones: while the
-   * sequence stands here and what ran in the snapshot still runs, there is nothing new. `ceiling` would not do: a
-   * transaction that draws its xid and its seq between the snapshot and the look at the sequence lies below it.
+   * The sequence's last value before the tick's own xid was drawn. Whoever the snapshot does not know draws greater
+   * ones: while the sequence stands here and what ran in the snapshot still runs, there is nothing new. `ceiling` would
+   * not do, nor would a look behind the xid: a transaction that draws its xid and its seq before that look lies below it,
+   * unknown to the snapshot, and its end would be noticed by nobody.
    */
   readonly drawn: number
 }
@@ -48,7 +49,7 @@ export async function takeTick(pool: pg.Pool, floor: number): Promise<TakenTick>
       nonce: nonce as string | null,
       lsn,
       flushed: parseLsn(flushedTo as string) >= parseLsn(lsn),
-      drawn: Number(probed?.[2]),
+      drawn: Number(probed?.[1]),
     }
   } catch (error) {
     // 25006 read_only_sql_transaction, 55000 object_not_in_prerequisite_state: what a stand-by answers
@@ -84,10 +85,11 @@ function standby(cause?: unknown): WaybillError {
   )
 }
 
+// The columns of the first statement are evaluated in their order: the look at the sequence comes before the xid.
 const tickSql = (floor: number): string => `begin isolation level read committed;
 select coalesce((select m.seq from waybill.messages m where m.seq > ${floor} order by m.seq desc limit 1), ${floor})::text,
-       pg_current_xact_id()::text,
        (select (case when s.is_called then s.last_value else s.last_value - 1 end)::text from waybill.message_seq s),
+       pg_current_xact_id()::text,
        pg_current_wal_insert_lsn()::text;
 commit;
 select pg_current_snapshot()::text, pg_is_in_recovery(),

@@ -1,0 +1,58 @@
+import { describe, expect, it } from 'vitest'
+import { systemClock } from '../../src/core/clock.js'
+import { Ticker } from '../../src/dispatcher/ticker.js'
+import { isVisibleIn, parseSnapshot } from '../../src/outbox/snapshot.js'
+import { createTestDatabase } from '../support/database.js'
+import { publish } from '../support/dispatching.js'
+import { waitFor } from '../support/wait-for.js'
+
+const patience = { timeoutMs: 25_000 }
+
+// What a statement's columns do lies microseconds apart. Here the look at the sequence waits for an advisory lock.
+const gated = `
+  alter sequence waybill.message_seq rename to message_seq_behind_gate;
+  create function waybill.gate() returns table (last_value bigint, log_cnt bigint, is_called boolean)
+  language plpgsql volatile as $$
+  begin
+    perform pg_advisory_xact_lock_shared(4711);
+    return query select s.last_value, s.log_cnt, s.is_called from waybill.message_seq_behind_gate s;
+  end $$;
+  create view waybill.message_seq as select * from waybill.gate()`
+
+describe.each(['pg18', 'pg15'] as const)('a ticker on %s', (server) => {
+  it('finds what drew its transaction and its seq while a tick looked at the sequence, and commits after', async () => {
+    const { pool } = await createTestDatabase({ server })
+    await pool.query(gated)
+    const ticker = new Ticker(pool, systemClock)
+    const [locker, publisher] = [await pool.connect(), await pool.connect()]
+    try {
+      await locker.query('select pg_advisory_lock(4711)')
+      const taking = ticker.fresh()
+      await waitFor(
+        async () => {
+          const { rowCount } = await pool.query(
+            `select from pg_stat_activity where datname = current_database() and wait_event = 'advisory'`,
+          )
+          return rowCount === 1
+        },
+        { ...patience, what: 'the tick at the gate' },
+      )
+      await publisher.query('begin')
+      await publish(publisher, 'order.created', {})
+      const { rows } = await publisher.query<{ xid: string }>('select pg_current_xact_id()::text as xid')
+      const xid = rows[0]?.xid as string
+      await locker.query('select pg_advisory_unlock(4711)')
+      let latest = await taking
+      await publisher.query('commit')
+      ticker.start()
+      const signal = AbortSignal.timeout(patience.timeoutMs)
+      // nothing else is published: it must be found for its own sake
+      while (!isVisibleIn(xid, parseSnapshot(latest.snapshot))) latest = await ticker.next(latest.number, signal)
+      expect(isVisibleIn(xid, parseSnapshot(latest.snapshot))).toBe(true)
+    } finally {
+      await ticker.stop()
+      locker.release(true)
+      publisher.release(true)
+    }
+  })
+})
