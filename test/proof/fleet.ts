@@ -61,10 +61,14 @@ export class Fleet {
     )
   }
 
-  /** The end of what each printed. */
+  /** The end of what each printed and logged. */
   output(): string {
     return this.#members
-      .map((member, i) => `dispatcher ${i}:\n${member?.output().split('\n').slice(-15).join('\n')}`)
+      .map((member, i) => {
+        const logged = member?.messages().map((line) => JSON.stringify(line)) ?? []
+        const printed = member?.output().split('\n') ?? []
+        return [`dispatcher ${i}:`, ...printed.slice(-10), ...logged.slice(-20)].join('\n')
+      })
       .join('\n')
   }
 
