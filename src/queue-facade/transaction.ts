@@ -24,9 +24,9 @@ export type Transaction =
   | SequelizeTransaction
   | MikroOrmTransaction
 
-/** In this order: `pg` is first because it is the hot path. The others know one another's objects apart. */
+/** Looked at in this order, though each knows its own objects from all others. */
 const kinds: readonly TransactionKind[] = [
-  ...[pg, pool, prisma, postgresJs, drizzle, kysely, knex],
+  ...[pool, prisma, postgresJs, drizzle, kysely, knex],
   ...[typeorm, sequelize, mikroOrm],
 ]
 
@@ -45,6 +45,9 @@ export function transactionRunner(tx: unknown, how: RunOptions): RunStatement {
     ])
   }
   if ((typeof tx !== 'object' && typeof tx !== 'function') || tx === null) throw notOpen(`is ${shapeOf(tx)}`, help)
+  // first and by name, so that it can be inlined: 10 ns against 60 as one of the list
+  const ofPg = pg(tx, how)
+  if (ofPg !== undefined) return ofPg
   for (const kind of kinds) {
     const run = kind(tx, how)
     if (run !== undefined) return run

@@ -3,7 +3,7 @@ import { afterAll, describe, expect, it } from 'vitest'
 import { applyRoles } from '../../src/db/roles.js'
 import { Queue } from '../../src/index.js'
 import { createTestDatabase, useDatabase } from '../support/database.js'
-import { logged, withClient } from './publish-fixture.js'
+import { inTransaction, logged, withClient } from './publish-fixture.js'
 
 const database = useDatabase()
 const queue = new Queue()
@@ -172,6 +172,61 @@ describe('what is no open transaction is refused, and nothing is written', () =>
     expect(await waiting).toBeInstanceOf(Error)
     await expect(publish(client)).rejects.toThrow()
     await nothing()
+  })
+})
+
+describe('anything else with query(sql, parameters)', () => {
+  it('is one transaction, or is refused before anything is written', async () => {
+    const { pool } = database()
+    const overPool = { query: (text: string, values?: unknown[]) => pool.query(text, values) }
+    for (let i = 0; i < 2; i++) {
+      await expect(queue.publish('any.refused', 1, { tx: overPool })).rejects.toMatchObject({
+        code: 'WAYBILL_TX_INVALID',
+        problems: [{ path: 'tx', message: expect.stringContaining('different transactions') as string }],
+      })
+    }
+    const mute = { query: () => Promise.resolve([]) }
+    await expect(queue.publish('any.refused', 1, { tx: mute })).rejects.toMatchObject({ code: 'WAYBILL_TX_INVALID' })
+    expect(await logged(database(), 'any.refused')).toEqual([])
+  })
+
+  it('may stand for one transaction after another, and costs one statement more in each', async () => {
+    await withClient(database(), async (client) => {
+      const sent: string[] = []
+      const wrapper = {
+        query: async (text: string, values?: unknown[]) => {
+          sent.push(text)
+          return (await client.query(text, values)).rows as unknown[]
+        },
+      }
+      for (const n of [1, 2]) {
+        await inTransaction(client, async () => {
+          await queue.publish('any.reused', n, { tx: wrapper })
+          sent.length = 0
+          await queue.publish('any.reused', n, { tx: wrapper })
+          await queue.publishMany([{ topic: 'any.reused', payload: n }], { tx: wrapper })
+          expect(sent).toHaveLength(2)
+        })
+        await expect(queue.publish('any.reused', 'late', { tx: wrapper })).rejects.toMatchObject({
+          code: 'WAYBILL_TX_INVALID',
+        })
+      }
+    })
+    expect((await logged(database(), 'any.reused')).map((row) => row.payload)).toEqual(['1', '1', '1', '2', '2', '2'])
+  })
+
+  it('keeps no failed look: the transaction after it is looked at anew', async () => {
+    await withClient(database(), async (client) => {
+      const wrapper = { query: (text: string, values?: unknown[]) => client.query(text, values) }
+      await client.query('begin')
+      await client.query('select 1/0').catch(() => undefined)
+      await expect(queue.publish('any.failed', 1, { tx: wrapper })).rejects.toMatchObject({
+        code: 'WAYBILL_TX_INVALID',
+      })
+      await client.query('rollback')
+      await inTransaction(client, () => queue.publish('any.failed', 2, { tx: wrapper }))
+    })
+    expect(await logged(database(), 'any.failed')).toHaveLength(1)
   })
 })
 

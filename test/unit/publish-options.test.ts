@@ -162,6 +162,10 @@ describe('a queue', () => {
     expect(await code({})).toBe('WAYBILL_TX_INVALID')
     expect(await code('begin')).toBe('WAYBILL_TX_INVALID')
     expect(await code(Promise.resolve({ query: () => undefined }))).toBe('WAYBILL_TX_INVALID')
+    // a promise and a query() at once: Knex's un-awaited transaction
+    const thenable = { query: () => undefined, then: () => undefined }
+    expect(paths(await refusal(queue.publish('a.b', 1, { tx: thenable } as never)))).toEqual(['tx'])
+    expect(paths(await refusal(queue.publish('a.b', 1, {} as never)))).toEqual(['tx'])
     await expect((queue.publish as (...a: unknown[]) => Promise<unknown>).call(queue, 'a.b', 1)).rejects.toMatchObject({
       code: 'WAYBILL_TX_REQUIRED',
     })
