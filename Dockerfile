@@ -7,7 +7,10 @@ RUN npm ci --ignore-scripts --no-audit --no-fund
 COPY tsconfig.json tsconfig.build.json ./
 COPY scripts/copy-assets.mjs scripts/
 COPY src src
-RUN npm run build && npm prune --omit=dev --ignore-scripts && npm install --no-save --ignore-scripts amqplib kafkajs
+RUN npm run build
+# what runs, and nothing else: the clients of the brokers become dependencies, in the versions that were tested
+RUN tested() { node -p "'$1@' + require('./package-lock.json').packages['node_modules/$1'].version"; } \
+  && npm install --save-prod --save-exact --omit=dev --ignore-scripts --no-audit --no-fund "$(tested amqplib)" "$(tested kafkajs)"
 
 FROM node:24-slim
 ENV NODE_ENV=production
