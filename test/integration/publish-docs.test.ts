@@ -1,5 +1,8 @@
+import { execFile } from 'node:child_process'
+import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import ts from 'typescript'
 import { expect, it } from 'vitest'
 import { useDatabase } from '../support/database.js'
@@ -7,26 +10,40 @@ import { logged } from './publish-fixture.js'
 
 const root = join(import.meta.dirname, '../..')
 const database = useDatabase()
-const blocks = async (language: string): Promise<string[]> => {
-  const text = await readFile(join(root, 'docs/publishing.md'), 'utf8')
+const blocks = async (page: string, language: string): Promise<string[]> => {
+  const text = await readFile(join(root, 'docs', page), 'utf8')
   return [...text.matchAll(/^```(\w+)\n(.*?)^```$/gms)]
     .filter(([, of]) => of === language)
     .map(([, , code]) => code ?? '')
 }
 
-it('the code in docs/publishing.md compiles', async () => {
-  const files = new Map((await blocks('ts')).map((code, i) => [join(root, `docs/publishing-${i}.ts`), code]))
-  expect(files.size).toBeGreaterThanOrEqual(5)
+/** What the pages import that is not there: the package by its name, and a client that Prisma generates. */
+const paths = { waybill: ['./src/index.ts'], 'waybill/prisma': ['./src/queue-facade/prisma.ts'] }
+const generated = 'examples/orders/generated/client'
+
+it('the code in the pages on publishing compiles', async () => {
+  if (!existsSync(join(root, `${generated}.ts`))) {
+    await promisify(execFile)(process.execPath, [join(root, 'scripts/generate.mjs')])
+  }
+  const files = new Map([[join(root, 'docs/generated/client.ts'), `export * from '../../${generated}.js'`]])
+  for (const [page, least] of [
+    ['publishing.md', 4],
+    ['transactions.md', 7],
+    ['prisma.md', 3],
+  ] as const) {
+    const found = await blocks(page, 'ts')
+    expect(found.length, page).toBeGreaterThanOrEqual(least)
+    found.forEach((code, i) => files.set(join(root, `docs/${page.replace('.md', '')}-${i}.ts`), code))
+  }
   const { config } = ts.readConfigFile(join(root, 'tsconfig.json'), (path) => ts.sys.readFile(path)) as {
     config: { compilerOptions: object }
   }
-  const { options } = ts.convertCompilerOptionsFromJson(
-    { ...config.compilerOptions, paths: { waybill: ['./src/index.ts'] } },
-    root,
-  )
+  const { options } = ts.convertCompilerOptionsFromJson({ ...config.compilerOptions, paths }, root)
   const host = ts.createCompilerHost(options)
   const disk = ts.createCompilerHost(options)
   host.fileExists = (path) => files.has(path) || disk.fileExists(path)
+  // without a look at the directory on disk, which is not there
+  host.directoryExists = (path) => path === join(root, 'docs/generated') || (disk.directoryExists?.(path) ?? true)
   host.readFile = (path) => files.get(path) ?? disk.readFile(path)
   host.getSourceFile = (path, target) => {
     const code = files.get(path)
@@ -35,10 +52,34 @@ it('the code in docs/publishing.md compiles', async () => {
   const program = ts.createProgram([...files.keys()], options, host)
   const errors = ts.getPreEmitDiagnostics(program).filter(({ file }) => file === undefined || files.has(file.fileName))
   expect(ts.formatDiagnostics(errors, { ...host, getNewLine: () => '\n' })).toBe('')
-}, 120_000)
+}, 180_000)
+
+/** The versions that the table of docs/transactions.md names are those that the tests use. */
+it('the table of libraries names the versions that are tested', async () => {
+  const text = await readFile(join(root, 'docs/transactions.md'), 'utf8')
+  const row = (library: string): string => text.split('\n').find((line) => line.startsWith(`| ${library} |`)) ?? ''
+  for (const [library, name, digits] of [
+    ['`pg`', 'pg', 2],
+    ['postgres.js', 'postgres', 3],
+    ['Prisma', '@prisma/client', 2],
+    ['Prisma', 'prisma6-client', 2],
+    ['Drizzle', 'drizzle-orm', 3],
+    ['Kysely', 'kysely', 3],
+    ['Knex', 'knex', 3],
+    ['TypeORM', 'typeorm', 3],
+    ['TypeORM', 'typeorm-0.3', 3],
+    ['Sequelize', 'sequelize', 3],
+    ['MikroORM', '@mikro-orm/postgresql', 3],
+  ] as const) {
+    const { version } = JSON.parse(await readFile(join(root, 'node_modules', name, 'package.json'), 'utf8')) as {
+      version: string
+    }
+    expect(row(library), name).toContain(version.split('.').slice(0, digits).join('.'))
+  }
+})
 
 it('the SQL in docs/publishing.md publishes', async () => {
-  for (const sql of await blocks('sql')) await database().pool.query(sql)
+  for (const sql of await blocks('publishing.md', 'sql')) await database().pool.query(sql)
   expect(await logged(database(), 'order.created')).toMatchObject([
     { key: 'o1', payload: '{"id":"o1"}', headers: '{"tenant":"acme"}' },
   ])
