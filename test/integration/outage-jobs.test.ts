@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { type TestDatabase, createTestDatabase } from '../support/database.js'
 import { startHttpReceiver } from '../support/http-receiver.js'
 import { waitFor } from '../support/wait-for.js'
@@ -11,6 +11,9 @@ import {
   startService,
   writtenDown,
 } from './outage-fixture.js'
+
+// patience is for a loaded machine, and several things are waited for in a row
+vi.setConfig({ testTimeout: 90_000 })
 
 /** Messages become jobs, and go to a webhook beside them, while somebody publishes all the time. */
 async function working(database: TestDatabase) {

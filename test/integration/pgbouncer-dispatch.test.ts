@@ -1,9 +1,12 @@
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import type { DispatcherService } from '../../src/app/index.js'
 import { createTestDatabase, type TestDatabase } from '../support/database.js'
 import { startHttpReceiver } from '../support/http-receiver.js'
 import { waitFor } from '../support/wait-for.js'
 import { expectAllInOrder, patience, publishSteadily, said, startService } from './outage-fixture.js'
+
+// patience is for a loaded machine, and several things are waited for in a row
+vi.setConfig({ testTimeout: 90_000 })
 
 describe.each(['pg18', 'pg15'] as const)('through PgBouncer in transaction mode to %s', (server) => {
   /** Two lanes of a webhook and one of jobs, by dispatchers whose sessions are the pooler's. */

@@ -112,6 +112,14 @@ export function useWaking(server: PostgresServer) {
       expect(ear.wakes.length).toBe(from)
     }, patience)
 
+  /** Publishers notify: from a moment after it says that it is asleep. */
+  async function countedAsleep(): Promise<boolean> {
+    const { rowCount } = await pool().query(
+      'select from waybill.asleep s, waybill.awake w where s.last_value > w.last_value',
+    )
+    return rowCount === 1
+  }
+
   /** A client of the pool with a transaction open; given back, or thrown away, when the test ends. */
   async function transaction(begin = 'begin'): Promise<pg.PoolClient> {
     const client = await pool().connect()
@@ -120,5 +128,5 @@ export function useWaking(server: PostgresServer) {
     return client
   }
 
-  return { database, pool, dispatching, quiet, transaction }
+  return { database, pool, countedAsleep, dispatching, quiet, transaction }
 }

@@ -1,10 +1,13 @@
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { systemClock } from '../../src/core/clock.js'
 import { Ticker } from '../../src/dispatcher/ticker.js'
 import { isVisibleIn, parseSnapshot } from '../../src/outbox/snapshot.js'
 import { createTestDatabase } from '../support/database.js'
 import { publish } from '../support/dispatching.js'
 import { waitFor } from '../support/wait-for.js'
+
+// patience is for a loaded machine, and several things are waited for in a row
+vi.setConfig({ testTimeout: 90_000 })
 
 const patience = { timeoutMs: 25_000 }
 

@@ -1,10 +1,14 @@
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { publish } from '../support/dispatching.js'
+import { uniqueName } from '../support/services.js'
 import { waitFor } from '../support/wait-for.js'
 import { listen, patience, soundlyAsleep, useWaking } from './waking-fixture.js'
 
+// patience is for a loaded machine, and several things are waited for in a row
+vi.setConfig({ testTimeout: 90_000 })
+
 describe.each(['pg18', 'pg15'] as const)('a sleeping dispatcher on %s', (server) => {
-  const { database, pool, dispatching, quiet, transaction } = useWaking(server)
+  const { database, pool, countedAsleep, dispatching, quiet, transaction } = useWaking(server)
 
   it('is woken by a publish, by nothing else; then publishers are quiet until it sleeps again', async () => {
     const ear = await listen(database())
@@ -63,19 +67,20 @@ describe.each(['pg18', 'pg15'] as const)('a sleeping dispatcher on %s', (server)
     const ear = await listen(database())
     // heartbeats 0.9 s apart: nothing else finds it, as nothing wakes it
     const { adapter, dispatcher, got } = await dispatching({ leaseMs: 2000 })
-    await waitFor(() => dispatcher.asleep, patience)
+    const [loud, silent] = [uniqueName('loud'), uniqueName('silent')]
+    await waitFor(() => countedAsleep(), patience)
     const client = await transaction()
     const id = await publish(client, 'order.created', {})
     // a transaction that has notified can't be prepared
-    await expect(client.query(`prepare transaction 'loud'`)).rejects.toMatchObject({ code: '0A000' })
+    await expect(client.query(`prepare transaction '${loud}'`)).rejects.toMatchObject({ code: '0A000' })
     await client.query(`begin; set local waybill.notify = off`)
     const prepared = await publish(client, 'order.created', {})
-    await client.query(`prepare transaction 'quiet'`)
+    await client.query(`prepare transaction '${silent}'`)
     if (!soundly) {
       const beats = ear.beats.length
       await waitFor(() => ear.beats.length > beats + 1 && dispatcher.asleep, patience)
     }
-    await client.query(`commit prepared 'quiet'`)
+    await client.query(`commit prepared '${silent}'`)
     await got(prepared)
     await ear.caughtUp()
     expect(ear.wakes).toEqual([])
