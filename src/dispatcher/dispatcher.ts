@@ -1,13 +1,9 @@
 import { hostname } from 'node:os'
 import type pg from 'pg'
 import { v4 as uuid } from 'uuid'
-import type { Adapter } from '../adapters/contract.js'
 import type { Clock } from '../core/clock.js'
-import type { DeliverySettings } from '../core/delivery-settings.js'
 import { WaybillError } from '../core/errors.js'
-import { shardOf } from '../core/shard.js'
 import { Kick } from '../core/signal-flag.js'
-import { topicMatcher, topicPatternSource } from '../core/topic-pattern.js'
 import { guardPool } from '../db/pool.js'
 import { isConnectionError } from '../db/sqlstate.js'
 import {
@@ -16,37 +12,25 @@ import {
   type SeenLane,
   acquireLane,
   beat,
-  releaseLanes,
   signOff,
 } from '../outbox/dispatcher-store.js'
-import { type LaneFence, loadDropped, loadParked, loadPosition } from '../outbox/lane-store.js'
-import { loadPlan } from '../outbox/position-store.js'
 import { rebaseRestored } from '../outbox/rebase.js'
-import { restLane } from '../outbox/reshard.js'
 import { type LogReader, PostgresLogReader } from '../outbox/log-reader.js'
 import { SharedPages } from '../outbox/shared-pages.js'
 import type { MaintenanceSettings } from '../outbox/retention/index.js'
 import { recoverSequence } from '../outbox/sequence-recovery.js'
+import { HeldLane } from './held-lane.js'
 import { type DispatcherHooks, type DispatcherLogger, type LaneName, callHook } from './hooks.js'
-import { Lane } from './lane.js'
+import type { ServedDestination } from './served-destination.js'
+import type { LaneStatus } from './lane.js'
 import { Lease, LivenessWatch } from './lease.js'
 import { Listener } from './listener.js'
-import { PageStream } from './page-stream.js'
 import { Resharding } from './reshard.js'
 import { planShare } from './share.js'
 import { Stager } from './stager.js'
 import { Standby } from './standby.js'
-import { StandbyPause } from './standby-pause.js'
 import { Ticker, type TickerSettings, defaultTickerSettings } from './ticker.js'
 import { Upkeep } from './upkeep.js'
-
-/** A destination as this dispatcher can serve it. */
-export interface ServedDestination {
-  readonly name: string
-  readonly adapter: Adapter
-  readonly settings: DeliverySettings
-  readonly patterns: readonly string[]
-}
 
 export interface DispatcherOptions {
   readonly pool: pg.Pool
@@ -70,17 +54,6 @@ export interface DispatcherOptions {
   readonly maintenance?: MaintenanceSettings | undefined
 }
 
-interface Held {
-  readonly seen: SeenLane
-  readonly holder: string
-  lane: Lane | undefined
-  ended: Promise<void>
-  stopping: boolean
-  /** Why it is another's now. */
-  lost: WaybillError | undefined
-  commands: number
-}
-
 /** Share of a lease after which it is renewed. */
 const beatShare = 0.45
 const restartMs = 250
@@ -101,7 +74,7 @@ export class Dispatcher {
   readonly #stager: Stager
   readonly #upkeep: Upkeep | undefined
   readonly #resharding: Resharding
-  readonly #held = new Map<number, Held>()
+  readonly #held = new Map<number, HeldLane>()
   readonly #beatNow = new Kick()
   readonly #beaten = new Set<() => void>()
   #nonce = ''
@@ -178,8 +151,8 @@ export class Dispatcher {
   }
 
   /** Lanes held now, and how they fare. */
-  lanes(): { name: LaneName; status: Lane['status'] | undefined }[] {
-    return [...this.#held.values()].map(({ seen, lane }) => ({ name: laneName(seen), status: lane?.status }))
+  lanes(): { name: LaneName; status: LaneStatus | undefined }[] {
+    return [...this.#held.values()].map(({ name, lane }) => ({ name, status: lane?.status }))
   }
 
   /** Whether the last heartbeat went through in time. */
@@ -253,10 +226,7 @@ export class Dispatcher {
     this.#beatNow.kick()
     await this.#starting?.catch(() => undefined)
     const held = [...this.#held.values()]
-    for (const h of held) {
-      h.stopping = true
-      h.lane?.stop()
-    }
+    for (const h of held) h.stop()
     const ended = Promise.all(held.map((h) => h.ended))
     await Promise.race([ended, aborted(this.#drained.signal)])
     this.#drained.abort()
@@ -322,18 +292,13 @@ export class Dispatcher {
   #checkHeld(seen: Beat): void {
     const stored = new Map(seen.lanes.map((lane) => [lane.id, lane]))
     for (const held of this.#held.values()) {
-      const lane = stored.get(held.seen.id)
+      const lane = stored.get(held.name.laneId)
       if (lane?.holder !== held.holder) {
-        held.lost = new WaybillError('WAYBILL_STALE_HOLDER', 'the lane was taken by another dispatcher')
-        held.stopping = true
-        held.lane?.fail(held.lost)
+        held.lose(new WaybillError('WAYBILL_STALE_HOLDER', 'the lane was taken by another dispatcher'))
         continue
       }
       if (lane.state === 'closing') held.lane?.close()
-      if (lane.commands !== held.commands) {
-        held.commands = lane.commands
-        held.lane?.reloadParked()
-      }
+      held.obey(lane.commands)
     }
   }
 
@@ -352,9 +317,7 @@ export class Dispatcher {
     })
     for (const lane of giveBack) {
       const held = this.#held.get(lane.id)
-      if (!held || held.stopping) continue
-      held.stopping = true
-      held.lane?.stop()
+      held?.stop()
     }
     if (outdated) return
     for (const lane of take) if (!this.#stopping && !this.#held.has(lane.id)) await this.#take(lane)
@@ -403,97 +366,18 @@ export class Dispatcher {
     const epoch = await acquireLane(pool, lane, { holder, dispatcher: this.#me.id, nonce: this.#nonce })
     if (epoch === undefined) return
     logger.info({ ...laneName(lane), epoch }, 'lane acquired')
-    const held: Held = {
-      seen: lane,
-      holder,
-      lane: undefined,
-      ended: Promise.resolve(),
-      stopping: this.#stopping,
-      lost: undefined,
-      commands: lane.commands,
-    }
+    const held = new HeldLane({
+      ...this.#o,
+      ...{ seen: lane, holder, epoch, dispatcherId: this.#me.id },
+      destination: this.#destinations.get(lane.destination) as ServedDestination,
+      ...{ reader: this.#reader, ticker: this.#ticker, leaseValid: this.#lease.valid },
+      nonce: () => this.#nonce,
+      nextBeat: () => this.#nextBeat(),
+    })
+    if (this.#stopping) held.stop()
     this.#held.set(lane.id, held)
-    callHook(logger, laneName(lane), () => hooks.onLaneAcquired?.(laneName(lane)))
-    held.ended = this.#serve(held, epoch).finally(() => this.#held.delete(lane.id))
-  }
-
-  // Runs a lane until it is given back or lost; after anything else it starts again from what is stored.
-  async #serve(held: Held, epoch: string): Promise<void> {
-    const { pool, logger, hooks } = this.#o
-    const { seen, holder } = held
-    const name = laneName(seen)
-    const ours = { laneId: seen.id, epoch, holder }
-    const pause = new StandbyPause({ name, fence: ours, pool, logger, hooks, written: seen.state === 'paused' })
-    while (!held.stopping) {
-      try {
-        held.lane = await this.#openLane(held, { ...ours, nonce: this.#nonce }, pause)
-        if (held.stopping) held.lane.stop()
-        await held.lane.run()
-        if (held.stopping || !held.lane.halted) continue
-        if (await restLane(pool, ours)) return
-        await this.#nextBeat()
-      } catch (error) {
-        if (WaybillError.isInstance(error) && error.code === 'WAYBILL_STALE_HOLDER') {
-          held.lost = error
-          break
-        }
-        logger.error({ ...name, err: error }, 'lane starts again from what is stored')
-        this.#ticker.reset()
-        await this.#nextBeat()
-      }
-    }
-    const { lost } = held
-    if (lost) {
-      logger.warn({ ...name, err: lost }, 'lane lost')
-      callHook(logger, name, () => hooks.onLaneLost?.(name, lost.message))
-      return
-    }
-    await releaseLanes(pool, this.#me.id, [ours]).catch((error: unknown) =>
-      logger.warn({ ...name, err: error }, 'could not release the lane: others wait for its lease to end'),
-    )
-  }
-
-  async #openLane(held: Held, fence: LaneFence, pause: StandbyPause): Promise<Lane> {
-    const { pool, clock, logger, hooks, pageSize } = this.#o
-    const { seen } = held
-    const destination = this.#destinations.get(seen.destination) as ServedDestination
-    const { settings, adapter, patterns } = destination
-    const start = await loadPosition(pool, seen.id)
-    const plan = await loadPlan(pool, seen.id, start.delta.n)
-    const parked = await loadParked(pool, seen.id)
-    const dropped = await loadDropped(pool, seen.id)
-    const matches = topicMatcher(patterns)
-    const stream = new PageStream({
-      reader: this.#reader,
-      ticker: this.#ticker,
-      start,
-      planned: plan.deltas,
-      filter: { topicRegex: patterns.map(topicPatternSource).join('|') || '^$', destination: seen.destination },
-      wants: (message) => {
-        const wanted = message.destinations ? message.destinations.includes(seen.destination) : matches(message.topic)
-        return wanted && shardOf(message.key, message.id, seen.shards) === seen.shard
-      },
-      limit: Math.min(pageSize, settings.window),
-      pause,
-    })
-    if (plan.closing) stream.close()
-    return new Lane({
-      name: laneName(seen),
-      fence,
-      start,
-      parked,
-      dropped,
-      pausedInDatabase: seen.state === 'paused',
-      settings,
-      adapter,
-      stream,
-      reader: this.#reader,
-      pool,
-      clock,
-      logger,
-      hooks,
-      leaseValid: this.#lease.valid,
-    })
+    callHook(logger, held.name, () => hooks.onLaneAcquired?.(held.name))
+    void held.run().finally(() => this.#held.delete(lane.id))
   }
 
   // A session that is gone may have been the database: nothing that was read or planned on it is trusted.

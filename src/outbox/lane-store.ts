@@ -209,6 +209,14 @@ function deltaJson({ from, to }: Delta): string {
   })
 }
 
+/** Whether the lane's row says that it is paused. */
+export async function isPaused(db: Queryable, laneId: number): Promise<boolean> {
+  const { rowCount } = await db.query(`select from waybill.lanes l where l.id = $1::int and l.state = 'paused'`, [
+    laneId,
+  ])
+  return rowCount === 1
+}
+
 /** Writes a lane's pause down, or its end (`pause` null). Resolves to false when the lane is no longer ours. */
 export async function writePause(
   db: Queryable,

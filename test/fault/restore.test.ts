@@ -33,7 +33,7 @@ async function start(pool: pg.Pool, adapter: ScriptedAdapter, listenUrl?: string
   const dispatcher = await startDispatcher({
     pool,
     destinations: { crm: { adapter, settings: { window: 20 } } },
-    leaseMs: 2000,
+    leaseMs: 5000,
     pageSize: 10,
     ...(listenUrl !== undefined && { listenUrl }),
   })
@@ -174,7 +174,7 @@ describe('a logical dump is restored into another server', () => {
       dispatcher = await startDispatcher({
         pool,
         destinations: { crm: { adapter }, late: { adapter: newcomer } },
-        leaseMs: 2000,
+        leaseMs: 5000,
       })
       running.push(dispatcher)
       await waitFor(all, patience)

@@ -213,19 +213,23 @@ describe('an answer that is slow to come', () => {
     let asked = 0
     adapter.answer = ({ id }) => (id === slow && asked++ === 0 ? answer.opened : delivered)
     await start({ destinations: { crm: { adapter, settings: { slowAfterMs: 200 } } } })
+    const other = await publish(pool(), 'order.created', {})
     await waitFor(async () => (await parkedStates(pool())).join() === 'in_flight,held', patience)
     answer.open(late)
-    await waitFor(() => adapter.delivered.length >= 2, patience)
-    expect(adapter.ids()).toEqual([slow, behind])
+    await waitFor(() => adapter.delivered.length >= 3, patience)
+    expect(adapter.ids()).toEqual([other, slow, behind])
     expect(asked).toBe(attempts)
   })
 
   it('is sent again by the next holder when the dispatcher ended before it came', async () => {
     const adapter = new ScriptedAdapter()
     const id = await publish(pool(), 'order.created', {})
-    adapter.answer = (_, { signal }) =>
-      new Promise((resolve) => signal.addEventListener('abort', () => resolve(undefined)))
+    adapter.answer = (message, { signal }) =>
+      message.id === id
+        ? new Promise((resolve) => signal.addEventListener('abort', () => resolve(undefined)))
+        : delivered
     const first = await start({ destinations: { crm: { adapter, settings: { slowAfterMs: 100 } } } })
+    await publish(pool(), 'order.created', {})
     await waitFor(async () => (await parkedStates(pool())).join() === 'in_flight', patience)
     await first.stop({ drainMs: 1 })
     const next = new ScriptedAdapter()

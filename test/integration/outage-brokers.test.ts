@@ -62,4 +62,16 @@ describe.each([
       probes: 1,
     })
   })
+
+  it('says nothing for longer than a slow answer may take: nothing is written down for that', async () => {
+    const { proxy, ...broker } = await start()
+    await rideOut(await createTestDatabase(), {
+      ...broker,
+      options: { ...broker.options, slowAfter: '300ms' },
+      fail: () => proxy.swallow(),
+      heal: () => proxy.restore(),
+      says: { kind: 'outage', reason: silent },
+      probes: 1,
+    })
+  })
 })

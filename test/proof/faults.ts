@@ -17,10 +17,8 @@ export interface Fault {
   readonly name: string
   /** What happens, as the table says it. */
   readonly title: string
-  /** It begins and ends within. What was in flight may be sent again, once for each of these. */
+  /** It begins and ends within. */
   readonly strike: (scene: Scene) => Promise<void>
-  /** Lanes whose window may be sent again at each strike: those of one dispatcher, all, or none. */
-  readonly repeats: 'member' | 'all' | 'none'
   /** Once, and not again. */
   readonly once?: boolean
   readonly standby?: boolean
@@ -51,17 +49,15 @@ const manners: readonly Manner[] = [
 ]
 
 export const faults: readonly Fault[] = [
-  { name: 'none', title: 'nothing', repeats: 'none', strike: () => sleep(1000) },
+  { name: 'none', title: 'nothing', strike: () => sleep(1000) },
   {
     name: 'kill',
     title: 'a dispatcher is killed (SIGKILL)',
-    repeats: 'member',
     strike: (scene) => scene.fleet.kill(anyone(scene)),
   },
   {
     name: 'freeze',
     title: 'a dispatcher is frozen past its lease (SIGSTOP), and goes on',
-    repeats: 'member',
     async strike(scene) {
       const one = anyone(scene)
       scene.fleet.freeze(one)
@@ -72,7 +68,6 @@ export const faults: readonly Fault[] = [
   {
     name: 'database-restart',
     title: 'PostgreSQL is restarted',
-    repeats: 'all',
     async strike({ set }) {
       await set.cluster.stop()
       await set.cluster.start()
@@ -81,7 +76,6 @@ export const faults: readonly Fault[] = [
   {
     name: 'database-crash',
     title: 'PostgreSQL crashes (immediate stop)',
-    repeats: 'all',
     async strike(scene) {
       await scene.set.cluster.crash()
       await sleep(between(scene, 0, 2000))
@@ -91,7 +85,6 @@ export const faults: readonly Fault[] = [
   {
     name: 'failover',
     title: 'PostgreSQL fails over to an asynchronous stand-by that lags',
-    repeats: 'all',
     once: true,
     standby: true,
     async strike(scene) {
@@ -108,7 +101,6 @@ export const faults: readonly Fault[] = [
   {
     name: 'terminate',
     title: 'sessions are ended (pg_terminate_backend)',
-    repeats: 'all',
     async strike({ set }) {
       await asAdmin(set.url, (client) =>
         client.query(
@@ -120,7 +112,6 @@ export const faults: readonly Fault[] = [
   {
     name: 'holder',
     title: 'a session holds a transaction with an xid and a snapshot open',
-    repeats: 'none',
     async strike(scene) {
       await asAdmin(scene.set.url, async (client) => {
         await client.query('begin isolation level repeatable read; select pg_current_xact_id()')
@@ -132,7 +123,6 @@ export const faults: readonly Fault[] = [
   {
     name: 'database-silent',
     title: 'the network to PostgreSQL swallows everything',
-    repeats: 'all',
     async strike(scene) {
       scene.set.databaseLink.swallow()
       await sleep(scene.leaseMs * between(scene, 1.5, 3))
@@ -142,7 +132,6 @@ export const faults: readonly Fault[] = [
   {
     name: 'rabbitmq-kill',
     title: 'RabbitMQ is killed and started again',
-    repeats: 'all',
     async strike({ stage }) {
       await stage.rabbit.kill()
       await stage.rabbit.start()
@@ -151,7 +140,6 @@ export const faults: readonly Fault[] = [
   {
     name: 'rabbitmq-silent',
     title: 'the network to RabbitMQ swallows everything: confirms never come',
-    repeats: 'all',
     async strike(scene) {
       scene.set.rabbitLink.swallow()
       await sleep(between(scene, 4000, 7000))
@@ -162,7 +150,6 @@ export const faults: readonly Fault[] = [
   {
     name: 'rabbitmq-alarm',
     title: 'RabbitMQ blocks its publishers (memory alarm)',
-    repeats: 'all',
     async strike(scene) {
       await scene.stage.rabbit.tool('rabbitmqctl set_vm_memory_high_watermark 0.0001')
       await sleep(between(scene, 3000, 5000))
@@ -172,7 +159,6 @@ export const faults: readonly Fault[] = [
   {
     name: 'kafka-kill',
     title: 'the Kafka broker is killed and started again',
-    repeats: 'all',
     async strike({ stage }) {
       await stage.kafka.kill()
       await stage.kafka.start()
@@ -181,7 +167,6 @@ export const faults: readonly Fault[] = [
   {
     name: 'kafka-frozen',
     title: 'the Kafka broker answers nothing for seconds (SIGSTOP)',
-    repeats: 'all',
     async strike(scene) {
       scene.stage.kafka.freeze()
       await sleep(between(scene, 4000, 8000))
@@ -191,7 +176,6 @@ export const faults: readonly Fault[] = [
   {
     name: 'partner',
     title: 'the partner answers 500, 429, nothing, or cuts, also for what it has stored',
-    repeats: 'none',
     async strike(scene) {
       const { partner } = scene.stage
       partner.manner = () => manners[Math.floor(scene.random() * manners.length)] as Manner

@@ -22,8 +22,7 @@ export class Fleet {
   readonly #settings: DispatcherSettings
   readonly #members: (TestChild<unknown> | undefined)[] = []
   #stopping = false
-  /** Processes that ended without having been told to. */
-  ended = 0
+  readonly #gone: TestChild<unknown>[] = []
 
   constructor(settings: DispatcherSettings) {
     this.#settings = settings
@@ -61,6 +60,14 @@ export class Fleet {
     )
   }
 
+  /** How often a lane was started again from what is stored by the one who held it. */
+  get restarts(): number {
+    const members = [...this.#gone, ...this.#members.filter((member) => member !== undefined)]
+    return members
+      .flatMap((member) => member.messages() as { readonly msg?: string }[])
+      .filter(({ msg }) => msg === 'lane starts again from what is stored').length
+  }
+
   /** The end of what each printed and logged. */
   output(): string {
     return this.#members
@@ -79,7 +86,7 @@ export class Fleet {
     this.#members[index] = child
     void child.exited.then(async () => {
       if (this.#stopping) return
-      this.ended++
+      this.#gone.push(child)
       await sleep(restartMs)
       if (!this.#stopping) this.#launch(index)
     })

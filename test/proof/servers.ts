@@ -83,10 +83,14 @@ export class OwnServer {
 
   /** A command of the broker's own tools, such as `rabbitmqctl`. */
   async tool(command: string): Promise<string> {
-    return run('sh', ['-c', `. ${join(this.#state.directory, 'node.env')}; PATH=/usr/lib/rabbitmq/bin:$PATH ${command}`], {
-      as: await serviceIdentity('rabbitmq'),
-      cwd: this.#state.directory,
-    })
+    return run(
+      'sh',
+      ['-c', `. ${join(this.#state.directory, 'node.env')}; PATH=/usr/lib/rabbitmq/bin:$PATH ${command}`],
+      {
+        as: await serviceIdentity('rabbitmq'),
+        cwd: this.#state.directory,
+      },
+    )
   }
 
   async stop(): Promise<void> {
