@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import kafkajs from 'kafkajs'
+import { createTopic } from '../../scripts/services/kafka-topics.js'
 import { runSide } from '../lib/child.js'
 import { fillLog } from '../lib/database.js'
 import { childOptions, databaseSide, rate } from '../lib/round.js'
@@ -27,7 +28,7 @@ export const kafka: Bench = {
     const freshTopic = async (): Promise<void> => {
       await deleteTopic()
       topic = `waybill.bench.${randomBytes(5).toString('hex')}`
-      await admin.createTopics({ topics: [{ topic, numPartitions, replicationFactor: 1 }], waitForLeaders: true })
+      await createTopic(admin, { topic, numPartitions, replicationFactor: 1 })
     }
     context.onEnd(deleteTopic)
     return [

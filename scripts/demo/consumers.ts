@@ -1,5 +1,6 @@
 import { connect } from 'amqplib'
 import kafkajs from 'kafkajs'
+import { createTopic } from '../services/kafka-topics.js'
 import { arrivalOf } from './receiver.js'
 import type { Arrival } from './verdict.js'
 
@@ -40,7 +41,7 @@ export async function consumeKafka(brokers: string, topic: string): Promise<Cons
   })
   const admin = kafka.admin()
   await admin.connect()
-  await admin.createTopics({ topics: [{ topic, numPartitions: 3, replicationFactor: 1 }], waitForLeaders: true })
+  await createTopic(admin, { topic, numPartitions: 3, replicationFactor: 1 })
   const consumer = kafka.consumer({ groupId: topic, retry: { retries: 20 } })
   const arrivals: Arrival[] = []
   // A consumer that is thrown out of its group reads records again: that is one record, not two.

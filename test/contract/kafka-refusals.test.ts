@@ -1,3 +1,4 @@
+import { createTopic } from '../../scripts/services/kafka-topics.js'
 import { afterEach, describe, expect, it } from 'vitest'
 import type { Adapter, Outcome } from '../../src/adapters/contract.js'
 import { KafkaAdapter } from '../../src/adapters/kafka/adapter.js'
@@ -158,7 +159,7 @@ describe('a topic that does not exist', () => {
       return kinds[0] === 'retry' && kinds[1] === 'delivered'
     })
     expect([...seen].filter((kind) => !['pause', 'retry', 'delivered', 'unsettled'].includes(kind))).toEqual([])
-    await withAdmin((admin) => admin.createTopics({ topics: [{ topic: gone.name }], waitForLeaders: true }))
+    await withAdmin((admin) => createTopic(admin, { topic: gone.name }))
     await waitFor(async () => (await deliver(adapter, batch())).kinds.every((kind) => kind === 'delivered'))
     await withAdmin((admin) => admin.deleteTopics({ topics: [gone.name] }))
   })

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import kafkajs from 'kafkajs'
 import pg from 'pg'
+import { createTopic } from '../../scripts/services/kafka-topics.js'
 import { Cluster } from '../support/cluster.js'
 import { type HalfOpenProxy, startHalfOpenProxy } from '../support/half-open-proxy.js'
 import { startSwitchProxy } from '../support/switch-proxy.js'
@@ -54,7 +55,7 @@ export class Stage {
     const admin = kafka.admin()
     await admin.connect()
     try {
-      await admin.createTopics({ topics: [{ topic, numPartitions: 3, replicationFactor: 1 }], waitForLeaders: true })
+      await createTopic(admin, { topic, numPartitions: 3, replicationFactor: 1 })
     } finally {
       await admin.disconnect()
     }

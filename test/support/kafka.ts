@@ -1,4 +1,5 @@
 import kafkajs, { type Admin, type ITopicConfig, type Kafka, type KafkaMessage } from 'kafkajs'
+import { createTopic } from '../../scripts/services/kafka-topics.js'
 import { onFileEnd } from './cleanup.js'
 import { serviceUrl, uniqueName } from './services.js'
 import { waitFor } from './wait-for.js'
@@ -37,7 +38,7 @@ export async function createTestTopic(
     replicationFactor: 1,
     configEntries: Object.entries(options.config ?? {}).map(([key, value]) => ({ name: key, value })),
   }
-  await withAdmin((admin) => admin.createTopics({ topics: [topic], waitForLeaders: true }))
+  await withAdmin((admin) => createTopic(admin, topic))
   let deleted: Promise<void> | undefined
   const remove = () => (deleted ??= withAdmin((admin) => admin.deleteTopics({ topics: [name] })))
   onFileEnd(remove)
