@@ -4,6 +4,7 @@ import { v4 as uuid } from 'uuid'
 import type { Clock } from '../core/clock.js'
 import { WaybillError } from '../core/errors.js'
 import { Kick } from '../core/signal-flag.js'
+import { whenAborted } from '../core/when-aborted.js'
 import { guardPool } from '../db/pool.js'
 import { isConnectionError } from '../db/sqlstate.js'
 import {
@@ -228,7 +229,7 @@ export class Dispatcher {
     const held = [...this.#held.values()]
     for (const h of held) h.stop()
     const ended = Promise.all(held.map((h) => h.ended))
-    await Promise.race([ended, aborted(this.#drained.signal)])
+    await Promise.race([ended, whenAborted(this.#drained.signal)])
     this.#drained.abort()
     for (const h of held) h.lane?.abort(new Error('the dispatcher stops'))
     await ended
@@ -365,7 +366,6 @@ export class Dispatcher {
     const holder = uuid()
     const epoch = await acquireLane(pool, lane, { holder, dispatcher: this.#me.id, nonce: this.#nonce })
     if (epoch === undefined) return
-    logger.info({ ...laneName(lane), epoch }, 'lane acquired')
     const held = new HeldLane({
       ...this.#o,
       ...{ seen: lane, holder, epoch, dispatcherId: this.#me.id },
@@ -374,6 +374,7 @@ export class Dispatcher {
       nonce: () => this.#nonce,
       nextBeat: () => this.#nextBeat(),
     })
+    logger.info({ ...held.name, epoch }, 'lane acquired')
     if (this.#stopping) held.stop()
     this.#held.set(lane.id, held)
     callHook(logger, held.name, () => hooks.onLaneAcquired?.(held.name))
@@ -403,15 +404,4 @@ export class Dispatcher {
       this.#beaten.add(done)
     })
   }
-}
-
-function laneName({ id, destination, shard }: SeenLane): LaneName {
-  return { laneId: id, destination, shard }
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) return resolve()
-    signal.addEventListener('abort', () => resolve(), { once: true })
-  })
 }

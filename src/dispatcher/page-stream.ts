@@ -1,3 +1,4 @@
+import { whenAborted } from '../core/when-aborted.js'
 import { type Delta, type Tick, followingDelta } from '../outbox/delta.js'
 import type { LogReader, Page, PageFilter } from '../outbox/log-reader.js'
 import type { LogMessage } from '../outbox/message.js'
@@ -123,7 +124,10 @@ export class PageStream {
       // the first comes afresh: whoever stored the start may have seen more than our latest tick
       const tick = this.#tick ? await this.#ticker.next(this.#tick.number, signal) : await this.#ticker.fresh()
       // closed while it waited: a delta that is begun now would end behind the barrier
-      if (this.#closing) await aborted(signal)
+      if (this.#closing) {
+        await whenAborted(signal)
+        throw new Error('aborted')
+      }
       this.#tick = tick
       this.#proof = tick
       this.#delta = followingDelta(this.#delta, tick)
@@ -153,13 +157,4 @@ export function lowest(delta: Delta): number {
   let low = delta.from.floor
   for (const { floor } of delta.from.running) if (floor < low) low = floor
   return low
-}
-
-/** Never resolves; rejects when `signal` aborts. */
-function aborted(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => {
-    const abort = (): void => reject(new Error('aborted'))
-    if (signal.aborted) abort()
-    else signal.addEventListener('abort', abort, { once: true })
-  })
 }

@@ -1,5 +1,6 @@
 import type { DispatchCounters, DispatcherService, RunReport } from '../../app/dispatching.js'
 import { WaybillError } from '../../core/errors.js'
+import { whenAborted } from '../../core/when-aborted.js'
 import { type CommandContext, defineCommand, type ExitCode, option, usageError } from '../command.js'
 import { formatCount } from '../output.js'
 
@@ -82,7 +83,7 @@ export const register = defineCommand({
       `dispatching to ${names.join(', ')} as ${service.name}`,
     )
     if (ends) return runToEnd(ctx, service, counters, { once, timeout })
-    await aborted(ctx.io.signal)
+    await whenAborted(ctx.io.signal)
     await stop()
     const delivered = counters.deliveredTotal
     ctx.out.item({ event: 'stopped', delivered }, `stopped; delivered ${formatCount(delivered)}`)
@@ -127,11 +128,4 @@ function sentence(report: RunReport): string {
   const why = report.ended ? [] : ['it did not come to its end']
   const rest = [...why, ...left, ...paused]
   return `delivered ${formatCount(report.delivered)}; ${rest.length === 0 ? 'nothing is left' : rest.join('; ')}`
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) return resolve()
-    signal.addEventListener('abort', () => resolve(), { once: true })
-  })
 }
