@@ -13,6 +13,7 @@ import {
   type SeenLane,
   acquireLane,
   beat,
+  releaseLanes,
   signOff,
 } from '../outbox/dispatcher-store.js'
 import { rebaseRestored } from '../outbox/rebase.js'
@@ -306,8 +307,7 @@ export class Dispatcher {
   async #share(seen: Beat): Promise<void> {
     const alive = seen.dispatchers.filter((d) => d.id === this.#me.id || this.#watch.isAlive(d.id))
     const newest = Math.max(...alive.map((d) => d.generation))
-    const outdated = this.#me.generation < newest
-    const { take, giveBack } = planShare({
+    const { take, giveBack, release } = planShare({
       lanes: seen.lanes,
       dispatchers: alive.filter((d) => d.generation === newest).map((d) => d.id),
       me: this.#me.id,
@@ -320,7 +320,7 @@ export class Dispatcher {
       const held = this.#held.get(lane.id)
       held?.stop()
     }
-    if (outdated) return
+    await releaseLanes(this.#o.pool, this.#me.id, release)
     for (const lane of take) if (!this.#stopping && !this.#held.has(lane.id)) await this.#take(lane)
   }
 

@@ -131,7 +131,7 @@ export class HeldLane {
       callHook(logger, name, () => hooks.onLaneLost?.(name, lost.message))
       return
     }
-    await releaseLanes(pool, dispatcherId, [this.#fence]).catch((error: unknown) =>
+    await releaseLanes(pool, dispatcherId, [{ id: this.name.laneId, holder: this.holder }]).catch((error: unknown) =>
       logger.warn({ ...name, err: error }, 'could not release the lane: others wait for its lease to end'),
     )
   }

@@ -6,7 +6,7 @@ import type { SeenLane } from '../outbox/dispatcher-store.js'
  */
 export interface ShareView {
   readonly lanes: readonly SeenLane[]
-  /** Ids of live dispatchers of the newest generation, ours among them. */
+  /** Ids of live dispatchers of the newest generation. One that is not among them takes nothing. */
   readonly dispatchers: readonly string[]
   readonly me: string
   /** Whether the holder of a lane is alive. */
@@ -24,6 +24,11 @@ export interface SharePlan {
   readonly take: readonly SeenLane[]
   /** Ours, beyond our share, while another has fewer. */
   readonly giveBack: readonly SeenLane[]
+  /**
+   * Written down as ours, not at work on, and no room for: a failover put an older row back, or a release went wrong. As
+   * long as we live nobody else takes them.
+   */
+  readonly release: readonly SeenLane[]
 }
 
 export function planShare({ lanes, dispatchers, me, isAlive, serves, canServe, rests }: ShareView): SharePlan {
@@ -39,7 +44,8 @@ export function planShare({ lanes, dispatchers, me, isAlive, serves, canServe, r
       !rests?.(lane) &&
       (lane.holder === null || lane.dispatcher === null || lane.dispatcher === me || !isAlive(lane.dispatcher)),
   )
-  // beyond the share only what nobody else is there to take
-  const room = Math.max(0, share - mine.length)
-  return { take: free.slice(0, room), giveBack: mine.slice(share) }
+  const room = rank < 0 ? 0 : Math.max(0, share - mine.length)
+  const take = free.slice(0, room)
+  const release = lanes.filter((lane) => lane.dispatcher === me && !serves(lane) && !take.includes(lane))
+  return { take, giveBack: mine.slice(share), release }
 }

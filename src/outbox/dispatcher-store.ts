@@ -108,10 +108,10 @@ async function endBlockers(client: pg.PoolClient): Promise<void> {
 export async function releaseLanes(
   db: Queryable,
   dispatcher: string,
-  held: readonly { readonly laneId: number; readonly holder: string }[],
+  lanes: readonly Pick<SeenLane, 'id' | 'holder'>[],
 ): Promise<void> {
-  if (held.length === 0) return
-  await db.query(releaseSql, [held.map((h) => h.laneId), dispatcher, held.map((h) => h.holder)])
+  if (lanes.length === 0) return
+  await db.query(releaseSql, [lanes.map(({ id }) => id), dispatcher, lanes.map(({ holder }) => holder)])
   await db.query(`select pg_notify('waybill_lanes', '')`)
 }
 

@@ -137,4 +137,26 @@ describe.each(['pg18', 'pg15'] as const)('dispatcher on %s', (server) => {
     for (let i = 0; i < 100; i++) await publish(pool, 'order.created', { i }, { key: `k${i}` })
     await waitFor(() => one.delivered.length + two.delivered.length >= 200)
   })
+
+  it('lets others take what is written down as its own and is not: a failover put older rows back', async () => {
+    const { pool } = database()
+    const one = new ScriptedAdapter()
+    const two = new ScriptedAdapter()
+    const settings = { shards: 4 }
+    const first = await start({ destinations: { crm: { adapter: one, settings } }, leaseMs: 1000 })
+    await start({ destinations: { crm: { adapter: two, settings } }, leaseMs: 1000 })
+    const shares = async (): Promise<number[]> =>
+      (await pool.query<{ n: number }>('select count(*)::int as n from waybill.lanes group by dispatcher')).rows.map(
+        (r) => r.n,
+      )
+    await waitFor(async () => (await shares()).join() === '2,2')
+    const held = first.lanes().map(({ name }) => name.laneId)
+    await pool.query('update waybill.lanes set dispatcher = $1, holder = gen_random_uuid() where not id = any($2)', [
+      first.id,
+      held,
+    ])
+    await waitFor(async () => (await shares()).join() === '2,2', { what: 'four lanes at work' })
+    for (let i = 0; i < 100; i++) await publish(pool, 'order.created', { i }, { key: `k${i}` })
+    await waitFor(() => one.delivered.length + two.delivered.length >= 100)
+  })
 })
