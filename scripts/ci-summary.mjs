@@ -20,8 +20,19 @@ const failed = failedTests + failedFiles + other + nothing
 for (const { name, message } of files.filter(({ status }) => status === 'failed')) {
   console.log(`failed: ${name} ${message ?? ''}`.trim())
 }
+for (const { fullName, failureMessages } of tests.filter(({ status }) => status === 'failed')) {
+  const [reason = ''] = (failureMessages ?? []).map((text) => firstLines(text))
+  console.log(`failed: ${fullName}: ${reason}`)
+}
 console.log(`${passed} passed, ${failed} failed`)
 process.exitCode = failed === 0 ? 0 : 1
+
+// Enough to see what it was where only the end of the output is kept.
+function firstLines(text) {
+  const lines = text.split('\n').filter((line) => line.trim() !== '')
+  const place = lines.find((line) => line.includes('.test.ts')) ?? ''
+  return `${lines.slice(0, 3).join(' ').slice(0, 400)} ${place.trim()}`
+}
 
 function readReport() {
   try {

@@ -10,17 +10,9 @@
 import { spawnSync } from 'node:child_process'
 import { parseArgs } from 'node:util'
 
-const alone =
-  'none,kill,freeze,database-restart,database-crash,failover,terminate,holder,database-silent,rabbitmq-kill,rabbitmq-silent,rabbitmq-alarm,kafka-kill,kafka-frozen,partner'
-const mixtures = [
-  'kill+partner+terminate',
-  'freeze+rabbitmq-silent+kafka-frozen',
-  'kill+freeze+database-crash+rabbitmq-kill+kafka-kill+partner',
-]
-
 const { values } = parseArgs({
   options: {
-    only: { type: 'string', default: [alone, ...mixtures].join() },
+    only: { type: 'string', default: 'all' },
     seconds: { type: 'string', default: '30' },
     rate: { type: 'string', default: '60' },
     seed: { type: 'string', default: String(Math.floor(Math.random() * 1e6)) },

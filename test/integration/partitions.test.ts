@@ -1,4 +1,3 @@
-import pg from 'pg'
 import { describe, expect, it } from 'vitest'
 import {
   attemptsTable,
@@ -10,26 +9,17 @@ import {
 } from '../../src/outbox/partitions/index.js'
 import { createTestDatabase, type TestDatabase } from '../support/database.js'
 import { waitFor } from '../support/wait-for.js'
+import { withClient } from '../support/with-client.js'
 
 const tailOf = (ranges: readonly PartitionInfo[]): PartitionInfo | undefined => ranges.at(-1)
 const bounds = (ranges: readonly PartitionInfo[]) => ranges.map(({ lower, upper }) => [lower, upper])
-
-async function withClient<T>(db: TestDatabase, work: (client: pg.Client) => Promise<T>): Promise<T> {
-  const client = new pg.Client({ connectionString: db.url })
-  await client.connect()
-  try {
-    return await work(client)
-  } finally {
-    await client.end()
-  }
-}
 
 /** Publishes from several sessions until told to stop; a publisher that queues for longer than a second fails. */
 function publishing(db: TestDatabase, sessions = 4) {
   let stop = false
   let published = 0
   const running = Array.from({ length: sessions }, () =>
-    withClient(db, async (client) => {
+    withClient(db.url, async (client) => {
       await client.query(`set lock_timeout = '1s'`)
       while (!stop) {
         await client.query(`select waybill.publish('order.created', '{}')`)
@@ -56,7 +46,7 @@ async function countLog(db: TestDatabase): Promise<number> {
 describe.each(['pg18', 'pg15'] as const)('partitions on %s', (server) => {
   it('keeps empty ranges ahead, in widths of about a day, and does nothing when there are enough', async () => {
     const db = await createTestDatabase({ server })
-    await withClient(db, async (client) => {
+    await withClient(db.url, async (client) => {
       expect(bounds(await listPartitions(client))).toEqual([
         [null, 1_000_001],
         [1_000_001, 2_000_001],
@@ -80,7 +70,7 @@ describe.each(['pg18', 'pg15'] as const)('partitions on %s', (server) => {
 
   it('makes a tail that has rows a range of its own, with every row in its place', async () => {
     const db = await createTestDatabase({ server })
-    await withClient(db, async (client) => {
+    await withClient(db.url, async (client) => {
       await client.query(`select waybill.publish('order.created', '{}'); select setval('waybill.message_seq', 3000005)`)
       await client.query(`select waybill.publish('order.created', '{}') from generate_series(1, 100)`)
       expect(tailOf(await listPartitions(client))?.empty).toBe(false)
@@ -105,7 +95,7 @@ describe.each(['pg18', 'pg15'] as const)('partitions on %s', (server) => {
 
   it('takes a large tail by a validated constraint, which is gone afterwards', async () => {
     const db = await createTestDatabase({ server })
-    await withClient(db, async (client) => {
+    await withClient(db.url, async (client) => {
       await client.query(`select setval('waybill.message_seq', 3000000)`)
       await client.query(`insert into waybill.messages (id, topic, payload)
         select gen_random_uuid(), 'order.created', to_json(repeat(md5(i::text), 60)) from generate_series(1, 20000) i`)
@@ -122,7 +112,7 @@ describe.each(['pg18', 'pg15'] as const)('partitions on %s', (server) => {
     await db.pool.query(`select setval('waybill.message_seq', 3000000)`)
     const publishers = publishing(db)
     let reading = true
-    const reader = withClient(db, async (client) => {
+    const reader = withClient(db.url, async (client) => {
       await client.query(`set lock_timeout = '1s'`)
       let after = 3_000_000
       while (reading) {
@@ -134,7 +124,7 @@ describe.each(['pg18', 'pg15'] as const)('partitions on %s', (server) => {
       }
     })
     await waitFor(() => publishers.count() > 50)
-    await withClient(db, async (client) => {
+    await withClient(db.url, async (client) => {
       let swaps = 0
       for (let pass = 1; pass <= 12; pass++) {
         // widths of 50,000 last for days here: ever more ranges are asked for, so that each pass swaps
@@ -153,11 +143,11 @@ describe.each(['pg18', 'pg15'] as const)('partitions on %s', (server) => {
   it('leaves publishers alone while a dump holds the table, says who that is, and goes through afterwards', async () => {
     const db = await createTestDatabase({ server })
     await db.pool.query(`select setval('waybill.message_seq', 3000000)`)
-    await withClient(db, async (dump) => {
+    await withClient(db.url, async (dump) => {
       await dump.query(`set application_name = 'a long dump'; begin isolation level repeatable read;
         lock table waybill.messages in access share mode; select pg_sleep(1.1)`)
       const publishers = publishing(db)
-      await withClient(db, async (client) => {
+      await withClient(db.url, async (client) => {
         const blocked = await extendPartitions(client, { withinMs: 1500 })
         expect(blocked).toMatchObject({ made: [], busy: [expect.stringContaining('a long dump')] })
         await dump.query('commit')
@@ -172,9 +162,9 @@ describe.each(['pg18', 'pg15'] as const)('partitions on %s', (server) => {
 
   it('ends what a cancelled DETACH CONCURRENTLY left pending, and puts the tail back', async () => {
     const db = await createTestDatabase({ server })
-    await withClient(db, async (dump) => {
+    await withClient(db.url, async (dump) => {
       await dump.query('begin; lock table waybill.messages in access share mode')
-      await withClient(db, async (client) => {
+      await withClient(db.url, async (client) => {
         await client.query(`set lock_timeout = '100ms'`)
         const detach = client.query('alter table waybill.messages detach partition waybill.messages_tail concurrently')
         await expect(detach).rejects.toMatchObject({ code: '55P03' })
@@ -193,7 +183,7 @@ describe.each(['pg18', 'pg15'] as const)('partitions on %s', (server) => {
 
   it('makes daily ranges for attempts and receipts, and keeps what was there', async () => {
     const db = await createTestDatabase({ server })
-    await withClient(db, async (client) => {
+    await withClient(db.url, async (client) => {
       await client.query(`set timezone = 'Asia/Kathmandu'`)
       await client.query(`insert into waybill.attempts (destination, message_id, seq, attempt, outcome)
         select 'crm', gen_random_uuid(), i, 1, 'retry' from generate_series(1, 10) i`)

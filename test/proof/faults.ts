@@ -1,17 +1,21 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import pg from 'pg'
 import { waitFor } from '../support/wait-for.js'
+import { withClient } from '../support/with-client.js'
 import type { Fleet } from './fleet.js'
 import type { Manner } from './receivers.js'
 import type { Stage, StageSet } from './stage.js'
+
+/** Of the lanes of the proof. */
+export const leaseMs = 3000
 
 export interface Scene {
   readonly stage: Stage
   readonly set: StageSet
   readonly fleet: Fleet
-  readonly leaseMs: number
   readonly random: () => number
 }
+
+type Act = (scene: Scene) => unknown
 
 export interface Fault {
   readonly name: string
@@ -27,16 +31,13 @@ export interface Fault {
 const between = (scene: Scene, low: number, high: number): number => low + scene.random() * (high - low)
 const anyone = ({ fleet, random }: Scene): number => Math.floor(random() * fleet.size)
 
-async function asAdmin<T>(url: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
-  const client = new pg.Client({ connectionString: url })
-  client.on('error', () => undefined)
-  await client.connect()
-  try {
-    return await work(client)
-  } finally {
-    await client.end().catch(() => undefined)
+/** Begins, lasts for a random while, and ends, also when the proof is interrupted in between. */
+const lasting =
+  (low: number, high: number, begin: Act, end: Act) =>
+  async (scene: Scene): Promise<void> => {
+    await begin(scene)
+    await sleep(between(scene, low, high)).finally(() => end(scene))
   }
-}
 
 const manners: readonly Manner[] = [
   { stores: true, reply: { status: 204 } },
@@ -61,7 +62,7 @@ export const faults: readonly Fault[] = [
     async strike(scene) {
       const one = anyone(scene)
       scene.fleet.freeze(one)
-      await sleep(scene.leaseMs * between(scene, 1.5, 3))
+      await sleep(between(scene, 1.5 * leaseMs, 3 * leaseMs))
       scene.fleet.thaw(one)
     },
   },
@@ -102,7 +103,7 @@ export const faults: readonly Fault[] = [
     name: 'terminate',
     title: 'sessions are ended (pg_terminate_backend)',
     async strike({ set }) {
-      await asAdmin(set.url, (client) =>
+      await withClient(set.url, (client) =>
         client.query(
           `select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid() and random() < 0.5`,
         ),
@@ -113,7 +114,7 @@ export const faults: readonly Fault[] = [
     name: 'holder',
     title: 'a session holds a transaction with an xid and a snapshot open',
     async strike(scene) {
-      await asAdmin(scene.set.url, async (client) => {
+      await withClient(scene.set.url, async (client) => {
         await client.query('begin isolation level repeatable read; select pg_current_xact_id()')
         await sleep(between(scene, 3000, 6000))
         await client.query('commit')
@@ -123,11 +124,12 @@ export const faults: readonly Fault[] = [
   {
     name: 'database-silent',
     title: 'the network to PostgreSQL swallows everything',
-    async strike(scene) {
-      scene.set.databaseLink.swallow()
-      await sleep(scene.leaseMs * between(scene, 1.5, 3))
-      scene.set.databaseLink.restore()
-    },
+    strike: lasting(
+      1.5 * leaseMs,
+      3 * leaseMs,
+      ({ set }) => set.databaseLink.swallow(),
+      ({ set }) => set.databaseLink.restore(),
+    ),
   },
   {
     name: 'rabbitmq-kill',
@@ -140,21 +142,25 @@ export const faults: readonly Fault[] = [
   {
     name: 'rabbitmq-silent',
     title: 'the network to RabbitMQ swallows everything: confirms never come',
-    async strike(scene) {
-      scene.set.rabbitLink.swallow()
-      await sleep(between(scene, 4000, 7000))
-      scene.set.rabbitLink.cut()
-      scene.set.rabbitLink.restore()
-    },
+    strike: lasting(
+      4000,
+      7000,
+      ({ set }) => set.rabbitLink.swallow(),
+      ({ set }) => {
+        set.rabbitLink.cut()
+        set.rabbitLink.restore()
+      },
+    ),
   },
   {
     name: 'rabbitmq-alarm',
     title: 'RabbitMQ blocks its publishers (memory alarm)',
-    async strike(scene) {
-      await scene.stage.rabbit.tool('rabbitmqctl set_vm_memory_high_watermark 0.0001')
-      await sleep(between(scene, 3000, 5000))
-      await scene.stage.rabbit.tool('rabbitmqctl set_vm_memory_high_watermark 0.4')
-    },
+    strike: lasting(
+      3000,
+      5000,
+      ({ stage }) => stage.rabbit.tool('rabbitmqctl set_vm_memory_high_watermark 0.0001'),
+      ({ stage }) => stage.rabbit.tool('rabbitmqctl set_vm_memory_high_watermark 0.4'),
+    ),
   },
   {
     name: 'kafka-kill',
@@ -167,25 +173,35 @@ export const faults: readonly Fault[] = [
   {
     name: 'kafka-frozen',
     title: 'the Kafka broker answers nothing for seconds (SIGSTOP)',
-    async strike(scene) {
-      scene.stage.kafka.freeze()
-      await sleep(between(scene, 4000, 8000))
-      scene.stage.kafka.thaw()
-    },
+    strike: lasting(
+      4000,
+      8000,
+      ({ stage }) => stage.kafka.freeze(),
+      ({ stage }) => stage.kafka.thaw(),
+    ),
   },
   {
     name: 'partner',
     title: 'the partner answers 500, 429, nothing, or cuts, also for what it has stored',
-    async strike(scene) {
-      const { partner } = scene.stage
-      partner.manner = () => manners[Math.floor(scene.random() * manners.length)] as Manner
-      await sleep(between(scene, 3000, 5000))
-      partner.behave()
-    },
+    strike: lasting(
+      3000,
+      5000,
+      ({ stage, random }) => {
+        stage.partner.manner = () => manners[Math.floor(random() * manners.length)] as Manner
+      },
+      ({ stage }) => stage.partner.behave(),
+    ),
   },
+]
+
+/** What strikes together when all is asked for. */
+export const mixtures: readonly string[] = [
+  'kill+partner+terminate',
+  'freeze+rabbitmq-silent+kafka-frozen',
+  'kill+freeze+database-crash+rabbitmq-kill+kafka-kill+partner',
 ]
 
 /** Resolves when all that a fault may have left behind answers again. */
 export async function healed({ set }: Scene): Promise<void> {
-  await waitFor(() => asAdmin(set.url, () => Promise.resolve(true)).catch(() => false), { timeoutMs: 60_000 })
+  await waitFor(() => withClient(set.url, () => Promise.resolve(true)).catch(() => false), { timeoutMs: 60_000 })
 }

@@ -1,17 +1,17 @@
 import { writeFile } from 'node:fs/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { faults } from './faults.js'
+import { faults, mixtures } from './faults.js'
 import { outOfOrder, table, writeInto } from './report.js'
 import { type ProofResult, prove } from './run.js'
 import { Stage } from './stage.js'
 
 // npm run proof sets these; within `npm test` a few faults strike for some seconds
-const only = process.env['WAYBILL_PROOF_FAULTS']?.split(',')
+const only = process.env['WAYBILL_PROOF_FAULTS'] ?? 'kill,database-crash,failover'
 const seconds = Number(process.env['WAYBILL_PROOF_SECONDS'] ?? 8)
 const rate = Number(process.env['WAYBILL_PROOF_RATE'] ?? 60)
 const seed = process.env['WAYBILL_PROOF_SEED'] ?? '1'
-const short = ['kill', 'database-crash', 'failover']
-const chosen = (only ?? short).map((name) => {
+const names = only === 'all' ? [...faults.map((fault) => fault.name), ...mixtures] : only.split(',')
+const chosen = names.map((name) => {
   const parts = name.split('+').map((part) => faults.find((fault) => fault.name === part))
   if (parts.includes(undefined)) throw new Error(`no fault ${name}; there are ${faults.map((f) => f.name).join(', ')}`)
   return { name, faults: parts.filter((fault) => fault !== undefined) }

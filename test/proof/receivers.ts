@@ -1,8 +1,8 @@
 import { connect } from 'amqplib'
 import kafkajs from 'kafkajs'
-import pg from 'pg'
 import type { Arrival } from '../../scripts/demo/verdict.js'
 import { type HttpReceiver, type Reply, startHttpReceiver } from '../support/http-receiver.js'
+import { withClient } from '../support/with-client.js'
 
 /** What a partner's endpoint does with a request; `stores`: it keeps the message whatever it answers. */
 export interface Manner {
@@ -105,16 +105,12 @@ export async function readTopic(broker: string, topic: string): Promise<Arrival[
 
 /** All jobs that were inserted; they run side by side, so their order says nothing. */
 export async function readJobs(url: string): Promise<Arrival[]> {
-  const client = new pg.Client({ connectionString: url })
-  await client.connect()
-  try {
-    const { rows } = await client.query<{ id: string; args: string }>(
+  const { rows } = await withClient(url, (client) =>
+    client.query<{ id: string; args: string }>(
       `select message_id::text as id, args::text as args from waybill.jobs where queue = 'proof'`,
-    )
-    return rows.map(({ id, args }) => arrival(id, Buffer.from(args)))
-  } finally {
-    await client.end()
-  }
+    ),
+  )
+  return rows.map(({ id, args }) => arrival(id, Buffer.from(args)))
 }
 
 function arrival(id: string, body: Buffer): Arrival {

@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import pg from 'pg'
 import { randomOf } from '../../scripts/demo/receiver.js'
 import { type Arrival, judge } from '../../scripts/demo/verdict.js'
-import { type Fault, type Scene, healed } from './faults.js'
+import { withClient } from '../support/with-client.js'
+import { type Fault, type Scene, healed, leaseMs } from './faults.js'
 import { Fleet } from './fleet.js'
 import { type LedgerRow, Load } from './load.js'
 import { drainQueue, readJobs, readTopic } from './receivers.js'
-import { type StageSet, type Stage, untilDelivered } from './stage.js'
+import { type StageSet, type Stage, untilDelivered, whatIsLeft } from './stage.js'
 
 export interface ProofOptions {
   readonly seed: string
@@ -42,7 +42,6 @@ export interface ProofResult {
   readonly recoveredMs: number
 }
 
-const leaseMs = 3000
 const shards = 2
 const window = 100
 const dispatchers = 3
@@ -59,7 +58,7 @@ export async function prove(stage: Stage, chosen: readonly Fault[], options: Pro
     databaseUrl: set.databaseLink.through(set.url),
     amqpUrl: set.rabbitLink.through(stage.rabbit.url),
   })
-  const scene: Scene = { stage, set, fleet, leaseMs, random }
+  const scene: Scene = { stage, set, fleet, random }
   try {
     await load.prepare()
     await fleet.start(dispatchers)
@@ -67,8 +66,8 @@ export async function prove(stage: Stage, chosen: readonly Fault[], options: Pro
     const strikes = await strikeAll(scene, chosen, options.seconds)
     await healed(scene)
     await load.stop()
-    const recoveredMs = await untilDelivered(set.url, 120_000).catch((error: unknown) => {
-      throw new Error(`${String(error)}\n${fleet.output()}`, { cause: error })
+    const recoveredMs = await untilDelivered(set.url, 120_000).catch(async (error: unknown) => {
+      throw new Error(`${String(error)}\n${await whatIsLeft(set.url)}\n${fleet.output()}`, { cause: error })
     })
     await fleet.stop()
     const ledger = await load.ledger()
@@ -107,16 +106,12 @@ async function strikeAll(scene: Scene, chosen: readonly Fault[], seconds: number
 
 /** What a lane has in its window when it is started again, by whomever, is sent again. The job queue repeats nothing. */
 async function allowed(url: string, restarts: number, denied: number): Promise<number> {
-  const client = new pg.Client({ connectionString: url })
-  await client.connect()
-  try {
-    const { rows } = await client.query<{ n: number }>(
+  const { rows } = await withClient(url, (client) =>
+    client.query<{ n: number }>(
       `select coalesce(sum(epoch - 1), 0)::int as n from waybill.lanes where destination <> 'work'`,
-    )
-    return ((rows[0]?.n as number) + restarts) * window + denied
-  } finally {
-    await client.end()
-  }
+    ),
+  )
+  return ((rows[0]?.n as number) + restarts) * window + denied
 }
 
 async function count(

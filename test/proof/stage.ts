@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto'
+import { connect } from 'amqplib'
 import kafkajs from 'kafkajs'
-import pg from 'pg'
 import { createTopic } from '../../scripts/services/kafka-topics.js'
 import { Cluster } from '../support/cluster.js'
 import { type HalfOpenProxy, startHalfOpenProxy } from '../support/half-open-proxy.js'
 import { startSwitchProxy } from '../support/switch-proxy.js'
 import { waitFor } from '../support/wait-for.js'
+import { withClient } from '../support/with-client.js'
 import { Partner } from './receivers.js'
 import { OwnServer } from './servers.js'
 
@@ -13,7 +14,7 @@ import { OwnServer } from './servers.js'
 export class Stage {
   readonly rabbit: OwnServer
   readonly kafka: OwnServer
-  readonly partner = new Partner()
+  readonly partner: Partner
   readonly webhookUrl: string
 
   private constructor(rabbit: OwnServer, kafka: OwnServer, webhookUrl: string, partner: Partner) {
@@ -37,13 +38,26 @@ export class Stage {
     const address = await startSwitchProxy(cluster.port)
     const databaseLink = await startHalfOpenProxy({ port: address.port })
     const rabbitLink = await startHalfOpenProxy({ port: Number(new URL(this.rabbit.url).port) })
-    await this.#createTopic(name)
+    await Promise.all([this.#createTopic(name), this.#declareQueue(name)])
     this.partner.forget()
     this.partner.behave()
     return {
       ...{ name, cluster, standby, address, databaseLink, rabbitLink },
       url: `postgres://postgres@127.0.0.1:${address.port}/postgres`,
     }
+  }
+
+  // A node that is killed within a second of the declaration forgets the queue and what it confirmed: RabbitMQ keeps the
+  // names of quorum queues in a file that it syncs now and then. The faults are to strike a queue that has been there.
+  async #declareQueue(name: string): Promise<void> {
+    const connection = await connect(this.rabbit.url, { timeout: 5000 })
+    try {
+      const channel = await connection.createChannel()
+      await channel.assertQueue(name, { durable: true, arguments: { 'x-queue-type': 'quorum' } })
+    } finally {
+      await connection.close()
+    }
+    await this.rabbit.tool(`rabbitmqctl eval '[dets:sync(Table) || Table <- dets:all()].'`)
   }
 
   async #createTopic(topic: string): Promise<void> {
@@ -78,24 +92,33 @@ export interface StageSet {
 /** Resolves when every lane has read everything and nothing is parked; to the milliseconds that took. */
 export async function untilDelivered(url: string, timeoutMs: number): Promise<number> {
   const started = performance.now()
-  await waitFor(() => isDelivered(url), { timeoutMs, intervalMs: 100, what: 'everything delivered' })
+  await waitFor(() => isDelivered(url).catch(() => false), { timeoutMs, intervalMs: 100, what: 'everything delivered' })
   return performance.now() - started
 }
 
+/** For a message of failure: lanes, what is parked, and what the database does. */
+export async function whatIsLeft(url: string): Promise<string> {
+  const statements = [
+    'select * from waybill.lane_status',
+    'select * from waybill.deliveries limit 20',
+    `select pid, application_name, state, wait_event_type, wait_event, xact_start, backend_xid, left(query, 200) as query
+       from pg_stat_activity where backend_type = 'client backend'`,
+  ]
+  const answers = await withClient(url, async (client) => {
+    const all: unknown[] = []
+    for (const sql of statements) all.push((await client.query<object>(sql)).rows)
+    return all
+  }).catch((error: unknown) => `the database does not answer: ${String(error)}`)
+  return JSON.stringify(answers, null, 1)
+}
+
 async function isDelivered(url: string): Promise<boolean> {
-  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 2000, query_timeout: 5000 })
-  client.on('error', () => undefined)
-  try {
-    await client.connect()
-    const { rows } = await client.query<{ done: boolean }>(
+  const { rows } = await withClient(url, (client) =>
+    client.query<{ done: boolean }>(
       `select count(*) = 4 * (select max(shards) from waybill.lane_status) and bool_and(lag_messages = 0)
               and not exists (select from waybill.deliveries) as done
          from waybill.lane_status`,
-    )
-    return rows[0]?.done === true
-  } catch {
-    return false
-  } finally {
-    await client.end().catch(() => undefined)
-  }
+    ),
+  )
+  return rows[0]?.done === true
 }

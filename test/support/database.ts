@@ -3,6 +3,7 @@ import { beforeAll, inject } from 'vitest'
 import { onFileEnd } from './cleanup.js'
 import { serviceUrl, uniqueName, type PostgresServer } from './services.js'
 import { databaseUrl } from './template.js'
+import { withClient } from './with-client.js'
 
 export interface TestDatabase {
   readonly server: PostgresServer
@@ -27,7 +28,7 @@ export async function createTestDatabase(options: TestDatabaseOptions = {}): Pro
   const template = options.empty === true ? 'template0' : inject('templates')[server]
   if (template === undefined) throw new Error(`no template database on ${server}: see test/global-setup.ts`)
   const name = uniqueName('waybill_test')
-  await asAdmin(serverAddress, (admin) => admin.query(`create database ${name} template ${template}`))
+  await withClient(serverAddress, (admin) => admin.query(`create database ${name} template ${template}`))
 
   const url = databaseUrl(serverAddress, name)
   const pool = new pg.Pool({ connectionString: url, max: 10 })
@@ -69,12 +70,12 @@ async function dropDatabase(serverAddress: string, name: string): Promise<void> 
     console.log(`kept: ${databaseUrl(serverAddress, name)}`)
     return
   }
-  const drop = () => asAdmin(serverAddress, (admin) => admin.query(`drop database if exists ${name} with (force)`))
+  const drop = () => withClient(serverAddress, (admin) => admin.query(`drop database if exists ${name} with (force)`))
   try {
     await drop()
   } catch {
     // FORCE ends sessions, but neither prepared transactions nor replication slots.
-    await asAdmin(databaseUrl(serverAddress, name), releaseObstacles)
+    await withClient(databaseUrl(serverAddress, name), releaseObstacles)
     await drop()
   }
 }
@@ -87,14 +88,4 @@ async function releaseObstacles(client: pg.Client): Promise<void> {
   const slots = 'from pg_replication_slots where database = current_database()'
   await client.query(`select pg_terminate_backend(active_pid) ${slots} and active`)
   await client.query(`select pg_drop_replication_slot(slot_name) ${slots}`)
-}
-
-async function asAdmin<T>(url: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
-  const client = new pg.Client({ connectionString: url })
-  await client.connect()
-  try {
-    return await work(client)
-  } finally {
-    await client.end()
-  }
 }
