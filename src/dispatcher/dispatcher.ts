@@ -321,7 +321,9 @@ export class Dispatcher {
       held?.stop()
     }
     await releaseLanes(this.#o.pool, this.#me.id, release)
-    for (const lane of take) if (!this.#stopping && !this.#held.has(lane.id)) await this.#take(lane)
+    // all at once: a row that somebody blocks must not hold up the next heartbeat for each lane anew
+    const taken = await Promise.allSettled(take.filter(({ id }) => !this.#held.has(id)).map((lane) => this.#take(lane)))
+    for (const each of taken) if (each.status === 'rejected') throw each.reason
   }
 
   // Positions that came with a dump, or by logical replication, are another server's: nothing is read before they are put
@@ -362,9 +364,11 @@ export class Dispatcher {
   }
 
   async #take(lane: SeenLane): Promise<void> {
-    const { pool, logger, hooks } = this.#o
+    if (this.#stopping) return
+    const { pool, logger, hooks, leaseMs } = this.#o
     const holder = uuid()
-    const epoch = await acquireLane(pool, lane, { holder, dispatcher: this.#me.id, nonce: this.#nonce })
+    const mine = { holder, dispatcher: this.#me.id, nonce: this.#nonce }
+    const epoch = await acquireLane(pool, lane, mine, Math.min(2000, leaseMs / 3))
     if (epoch === undefined) return
     const held = new HeldLane({
       ...this.#o,

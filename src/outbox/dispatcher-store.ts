@@ -65,7 +65,7 @@ export async function acquireLane(
   pool: pg.Pool,
   lane: SeenLane,
   take: { readonly holder: string; readonly dispatcher: string; readonly nonce: string },
-  lockTimeoutMs = 2000,
+  lockTimeoutMs: number,
 ): Promise<string | undefined> {
   const client = await pool.connect()
   let failed = true

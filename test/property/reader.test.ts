@@ -96,7 +96,7 @@ async function prepareReading(database: TestDatabase): Promise<Reading> {
   const lane = seen.lanes[0]
   if (!lane) throw new Error('no lane')
   const holder = '01900000-0000-7000-8000-000000000002'
-  const epoch = await acquireLane(pool, lane, { holder, dispatcher: id, nonce: seen.nonce })
+  const epoch = await acquireLane(pool, lane, { holder, dispatcher: id, nonce: seen.nonce }, 2000)
   if (epoch === undefined) throw new Error('lane not acquired')
   return new Reading(database, new PostgresLogReader(pool), { laneId: lane.id, epoch, holder, nonce: seen.nonce })
 }
@@ -149,7 +149,7 @@ describe.each(['pg18', 'pg15'] as const)('reading the log on %s', (server) => {
       ),
       { numRuns: 3, endOnFailure: true },
     )
-  }, 120_000)
+  })
 })
 
 function lcg(seed: number): () => number {
