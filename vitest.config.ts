@@ -10,8 +10,9 @@ export default defineConfig({
     pool: 'forks',
     // The brokers and databases want their share of the cores too.
     maxWorkers: 2,
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
+    // Longer than what a test waits for, so that its own message is the one that is seen: test/support/wait-for.ts.
+    testTimeout: 240_000,
+    hookTimeout: 240_000,
     teardownTimeout: 60_000,
     // A test that needs a second try hides a race.
     retry: 0,

@@ -75,8 +75,8 @@ beforeAll(async () => {
     await Promise.all([dispatcher.start(), worker.start()])
     await publish(app, samples.slice(100))
     const undelivered = async () => (await database().pool.query('select from waybill.undelivered')).rowCount
-    await waitFor(async () => (await undelivered()) === 0, { timeoutMs: 60_000, what: 'all deliveries' })
-    await waitFor(() => done.length >= samples.length, { timeoutMs: 30_000, what: 'all jobs' })
+    await waitFor(async () => (await undelivered()) === 0, { what: 'all deliveries' })
+    await waitFor(() => done.length >= samples.length, { what: 'all jobs' })
     const [fromQueue, fromTopic] = await Promise.all([
       consumeQueue(queue.name, samples.length, 30_000),
       consumeAll(topic.name, samples.length, 30_000),

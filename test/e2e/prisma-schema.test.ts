@@ -37,7 +37,7 @@ beforeAll(async () => {
     PrismaClient: new (options: { adapter: PrismaPg }) => Prisma
   }
   prisma = new PrismaClient({ adapter: new PrismaPg({ connectionString: database().url }) })
-}, 120_000)
+})
 afterAll(() => prisma.$disconnect())
 
 it('reads each of its models from a database that has rows in them', async () => {
@@ -77,7 +77,7 @@ it('reads each of its models from a database that has rows in them', async () =>
   } finally {
     await dispatcher.stop()
   }
-}, 60_000)
+})
 
 it('has a model for what a table holds, column by column', async () => {
   const { rows } = await database().pool.query<{ name: string; columns: string[] }>(

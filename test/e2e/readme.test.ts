@@ -132,7 +132,7 @@ describe('README.md', () => {
       return `${file?.fileName ?? ''}: ${ts.flattenDiagnosticMessageText(messageText, '\n')}`
     })
     expect(errors).toEqual([])
-  }, 120_000)
+  })
 
   it('names commands that there are', async () => {
     const help = await run(waybill, '--help')
@@ -148,7 +148,7 @@ describe('README.md', () => {
     await database().pool.query(createTable)
 
     const crm = start(join(project, 'crm.ts'))
-    await waitFor(() => listens(Number(environment['CRM_PORT'])), { timeoutMs: 20_000, what: 'the CRM' })
+    await waitFor(() => listens(Number(environment['CRM_PORT'])), { what: 'the CRM' })
     const worker = start(join(project, 'worker.ts'))
     await place('orders.ts', 'Ada')
     const dispatcher = start(waybill, 'dispatch')
@@ -174,7 +174,7 @@ describe('README.md', () => {
     await prints(crm, "customer: 'Edsger'")
     expect(await own.kill('SIGTERM')).toEqual({ code: 0, signal: null })
     expect(await worker.kill('SIGTERM')).toEqual({ code: 0, signal: null })
-  }, 120_000)
+  })
 })
 
 function listens(port: number): Promise<boolean> {

@@ -35,7 +35,7 @@ describe('the database fails', () => {
       await cluster.start()
       for (let i = 0; i < 30; i++) await publish(pool, 'after', { i }, { key: `k${i % 4}` })
       const log = await idsInLog(pool)
-      await waitFor(() => log.every((id) => adapter.ids().includes(id)), { timeoutMs: 20_000 })
+      await waitFor(() => log.every((id) => adapter.ids().includes(id)))
       expect(
         adapter.ids().filter((id) => !log.includes(id)),
         'sent, but not in the log',
@@ -43,7 +43,7 @@ describe('the database fails', () => {
     }
     await dispatcher.stop()
     await pool.end()
-  }, 120_000)
+  })
 
   it('fails over to a stand-by that lagged: transaction ids, seqs and epochs come again, and nothing is skipped', async () => {
     const primary = await Cluster.create()
@@ -81,7 +81,7 @@ describe('the database fails', () => {
     const fresh = openPool(standby.url)
     const real: string[] = []
     for (let i = 0; i < 60; i++) real.push(await publish(fresh, 'real', { i }, { key: `k${i % 4}` }))
-    await waitFor(() => real.every((id) => adapter.ids().includes(id)), { timeoutMs: 20_000 })
+    await waitFor(() => real.every((id) => adapter.ids().includes(id)))
     const order = adapter.ids().filter((id) => real.includes(id))
     expect([...new Set(order)]).toEqual(expect.arrayContaining(real))
     for (let k = 0; k < 4; k++) {
@@ -94,7 +94,7 @@ describe('the database fails', () => {
     await dispatcher.stop()
     await fresh.end()
     await pool.end()
-  }, 120_000)
+  })
 
   it('has its sequence set back: it is mended, and what was published meanwhile is delivered', async () => {
     const cluster = await Cluster.create()
@@ -111,10 +111,10 @@ describe('the database fails', () => {
     await pool.query(`select setval('waybill.message_seq', 10)`)
     const hidden: string[] = []
     for (let i = 0; i < 20; i++) hidden.push(await publish(pool, 'hidden', { i }))
-    await waitFor(() => hidden.every((id) => adapter.ids().includes(id)), { timeoutMs: 20_000 })
+    await waitFor(() => hidden.every((id) => adapter.ids().includes(id)))
     const { rows } = await pool.query<{ last: string }>('select last_value::text as last from waybill.message_seq')
     expect(Number(rows[0]?.last)).toBeGreaterThan(100)
     await dispatcher.stop()
     await pool.end()
-  }, 60_000)
+  })
 })

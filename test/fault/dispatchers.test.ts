@@ -34,7 +34,7 @@ describe('two dispatchers share the lanes of a webhook', () => {
     const child = spawnChild(new URL('dispatcher-child.ts', import.meta.url).pathname, {
       env: { WAYBILL_CHILD: JSON.stringify(settings) },
     })
-    await child.waitForMessage(() => true, 30_000)
+    await child.waitForMessage(() => true)
     return child
   }
 
@@ -60,7 +60,7 @@ describe('two dispatchers share the lanes of a webhook', () => {
 
   const check = async (crashes: number): Promise<void> => {
     const all = [...published.values()].flat()
-    await waitFor(() => new Set(received().map((r) => r.id)).size === all.length, { timeoutMs: 60_000 })
+    await waitFor(() => new Set(received().map((r) => r.id)).size === all.length)
     const firsts = new Map<string, number[]>()
     const seen = new Set<string>()
     for (const { id, key, version } of received()) {
@@ -81,24 +81,21 @@ describe('two dispatchers share the lanes of a webhook', () => {
     await one.kill('SIGKILL')
     await work
     await check(1)
-  }, 120_000)
+  })
 
   it('keeps order when one is frozen past its lease and thawed as a zombie', async () => {
     const [one] = await Promise.all([start(), start()])
     const work = publishAll(40, 30)
     await receiver.waitForCount(200)
     one.signal('SIGSTOP')
-    await waitFor(
-      async () => {
-        const { rows } = await database.pool.query<{ n: number }>(
-          'select count(distinct dispatcher)::int as n from waybill.lanes where holder is not null',
-        )
-        return rows[0]?.n === 1
-      },
-      { timeoutMs: 30_000 },
-    )
+    await waitFor(async () => {
+      const { rows } = await database.pool.query<{ n: number }>(
+        'select count(distinct dispatcher)::int as n from waybill.lanes where holder is not null',
+      )
+      return rows[0]?.n === 1
+    })
     one.signal('SIGCONT')
     await work
     await check(1)
-  }, 120_000)
+  })
 })

@@ -24,7 +24,7 @@ async function workerProcess(database: TestDatabase, queue: string, concurrency 
   const child = spawnChild<Told>(join(import.meta.dirname, 'jobs-worker-child.ts'), {
     args: [database.url, queue, String(leaseMs), String(concurrency)],
   })
-  await child.waitForMessage(({ ready }) => ready === true, 60_000)
+  await child.waitForMessage(({ ready }) => ready === true)
   return child
 }
 
@@ -41,7 +41,7 @@ describe.each(['pg18', 'pg15'] as const)('workers on %s', { timeout: 120_000 }, 
     await waitFor(() => victim.messages().filter(({ ran }) => ran !== undefined).length > 30)
     const survivor = await workerProcess(database(), queue)
     await victim.kill('SIGKILL')
-    await waitFor(async () => (await countJobs(database(), queue))['completed'] === 300, { timeoutMs: 60_000 })
+    await waitFor(async () => (await countJobs(database(), queue))['completed'] === 300)
 
     const told = [...victim.messages(), ...survivor.messages()]
     const ran = told.flatMap((message) => message.ran ?? [])
@@ -158,7 +158,7 @@ describe.each(['pg18', 'pg15'] as const)('workers on %s', { timeout: 120_000 }, 
       await waitFor(() => child.messages().filter(({ ran }) => ran !== undefined).length > round * 50)
       await database().pool.query(cut)
     }
-    await waitFor(async () => (await countJobs(database(), queue))['completed'] === 500, { timeoutMs: 60_000 })
+    await waitFor(async () => (await countJobs(database(), queue))['completed'] === 500)
     const ran = child.messages().flatMap((message) => message.ran ?? [])
     expect(new Set(ran)).toEqual(new Set(ids))
     expect(ran).toHaveLength(500)

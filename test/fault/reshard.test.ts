@@ -11,8 +11,6 @@ import { startHttpReceiver } from '../support/http-receiver.js'
 import { waitFor } from '../support/wait-for.js'
 
 const leaseMs = 2000
-const patience = { timeoutMs: 90_000 }
-
 /** One publisher for each key, so that its messages have an order to keep; it goes on until it is told to stop. */
 class KeyedPublishers {
   readonly published = new Map<string, string[]>()
@@ -72,7 +70,7 @@ const becomes = (pool: pg.Pool, shards: number): Promise<unknown> =>
       const open = await openLanes(pool)
       return open.shards === shards && open.lanes === shards
     },
-    { ...patience, what: `${shards} shards` },
+    { what: `${shards} shards` },
   )
 
 describe('the number of shards changes', () => {
@@ -109,15 +107,15 @@ describe('the number of shards changes', () => {
     }
     const running = [await start(adapter, 1, 1), await start(adapter, 1, 1)]
     const publishers = publishOn(pool, 12)
-    await waitFor(() => adapter.delivered.length > 100, patience)
+    await waitFor(() => adapter.delivered.length > 100)
     const held = async (): Promise<number> =>
       (await pool.query(`select from waybill.deliveries where key = 'key-3' and state = 'held'`)).rowCount ?? 0
-    await waitFor(async () => (await held()) > 0, patience)
+    await waitFor(async () => (await held()) > 0)
 
     running.push(await start(adapter, 4, 2))
     await becomes(pool, 4)
     const before = adapter.delivered.length
-    await waitFor(() => adapter.delivered.length > before + 100, patience)
+    await waitFor(() => adapter.delivered.length > before + 100)
     expect(
       adapter.delivered.filter((m) => m.key === 'key-3'),
       'what is held stays held',
@@ -133,7 +131,7 @@ describe('the number of shards changes', () => {
     const holders = async (): Promise<number> =>
       (await pool.query(`select distinct dispatcher from waybill.lanes where state = 'active' and holder is not null`))
         .rowCount ?? 0
-    await waitFor(async () => (await holders()) === 2, { ...patience, what: 'lanes held by two' })
+    await waitFor(async () => (await holders()) === 2, { what: 'lanes held by two' })
     const twice = (): number => adapter.ids().length - new Set(adapter.ids()).size
     const sentTwice = twice()
     // as deploy asks for it, but with no newcomer that would have lanes handed over
@@ -149,9 +147,9 @@ describe('the number of shards changes', () => {
     ])
     failing = false
     const then = adapter.delivered.length
-    await waitFor(() => adapter.delivered.length > then + 100, patience)
+    await waitFor(() => adapter.delivered.length > then + 100)
     await publishers.stop()
-    await waitFor(() => new Set(adapter.ids()).size === publishers.count, patience)
+    await waitFor(() => new Set(adapter.ids()).size === publishers.count)
     await Promise.all(running.map((d) => d.stop({ drainMs: 5000 })))
     publishers.check(adapter.ids())
     const audit = await pool.query(
@@ -171,19 +169,16 @@ describe('the number of shards changes', () => {
       answers ? { kind: 'delivered' } : { kind: 'pause', failure: { code: 'HTTP_503', message: 'down' } }
     const running = [await start(adapter, 2, 1)]
     const publishers = publishOn(pool, 4)
-    await waitFor(() => adapter.delivered.length > 20, patience)
+    await waitFor(() => adapter.delivered.length > 20)
     answers = false
-    await waitFor(
-      async () => (await pool.query(`select from waybill.lanes where state = 'paused'`)).rowCount === 2,
-      patience,
-    )
+    await waitFor(async () => (await pool.query(`select from waybill.lanes where state = 'paused'`)).rowCount === 2)
     running.push(await start(adapter, 4, 2))
     expect((await pool.query(`select from waybill.lanes where state = 'closing'`)).rowCount).toBe(2)
     running.push(await start(adapter, 2, 3))
     expect((await pool.query(`select from waybill.reshards where outcome = 'cancelled'`)).rowCount).toBe(1)
     answers = true
     await publishers.stop()
-    await waitFor(() => new Set(adapter.ids()).size === publishers.count, patience)
+    await waitFor(() => new Set(adapter.ids()).size === publishers.count)
     await Promise.all(running.map((d) => d.stop({ drainMs: 5000 })))
     expect(await openLanes(pool)).toEqual({ shards: 2, lanes: 2 })
     publishers.check(adapter.ids())
@@ -198,7 +193,7 @@ describe('the number of shards changes', () => {
       const child = spawnChild(new URL('dispatcher-child.ts', import.meta.url).pathname, {
         env: { WAYBILL_CHILD: JSON.stringify(settings) },
       })
-      await child.waitForMessage(() => true, 60_000)
+      await child.waitForMessage(() => true)
       return child
     }
     const [first, second] = await Promise.all([launch(2), launch(2)])
@@ -214,16 +209,16 @@ describe('the number of shards changes', () => {
         )
         return rowCount !== 0
       },
-      { ...patience, intervalMs: 2 },
+      { intervalMs: 2 },
     )
     await second.kill('SIGKILL')
     await launch(5)
     await becomes(pool, 5)
     await third.kill('SIGKILL')
     const before = receiver.received().length
-    await receiver.waitForCount(before + 200, 90_000)
+    await receiver.waitForCount(before + 200)
     await publishers.stop()
-    await waitFor(() => new Set(received()).size === publishers.count, patience)
+    await waitFor(() => new Set(received()).size === publishers.count)
     publishers.check(received())
     await receiver.close()
   }, 300_000)

@@ -13,8 +13,6 @@ import { startSwitchProxy } from '../support/switch-proxy.js'
 import { waitFor } from '../support/wait-for.js'
 
 const bin = '/usr/lib/postgresql/15/bin'
-const patience = { timeoutMs: 60_000 }
-
 const pools: pg.Pool[] = []
 const running: Dispatcher[] = []
 afterEach(async () => {
@@ -86,7 +84,7 @@ async function oldServer(): Promise<Old> {
   const adapter = new ScriptedAdapter()
   const dispatcher = await start(pool, adapter)
   for (let i = 0; i < 30; i++) await publish(pool, 'read', { i }, { key: `k${i % 3}` })
-  await waitFor(() => adapter.delivered.length >= 30, patience)
+  await waitFor(() => adapter.delivered.length >= 30)
   // a delta of many pages, left in the middle
   const batch = await pool.connect()
   await batch.query('begin')
@@ -97,7 +95,7 @@ async function oldServer(): Promise<Old> {
       : { kind: 'pause', failure: { code: 'HTTP_503', message: 'down' } }
   await batch.query('commit')
   batch.release()
-  await waitFor(() => adapter.delivered.length >= 65, patience)
+  await waitFor(() => adapter.delivered.length >= 65)
   await stop(dispatcher)
   const { rows } = await pool.query<{ partly: boolean; ran: boolean }>(
     `select p.after < d.ceiling as partly, cardinality(d.running) > 0 as ran from waybill.positions p
@@ -153,14 +151,14 @@ describe('a logical dump is restored into another server', () => {
       const adapter = new ScriptedAdapter()
       let dispatcher = await start(pool, adapter)
       for (let i = 0; i < 20; i++) await publish(pool, 'after', { i }, { key: `k${i % 3}` })
-      await waitFor(() => adapter.delivered.length >= 20, patience)
+      await waitFor(() => adapter.delivered.length >= 20)
       await open.query('commit')
       open.release()
       const all = async (): Promise<boolean> => {
         const received = new Set([...old.delivered, ...adapter.ids()])
         return (await idsInLog(pool)).every((id) => received.has(id))
       }
-      await waitFor(all, { ...patience, what: 'everything delivered' })
+      await waitFor(all, { what: 'everything delivered' })
       const received = (): string[] => [...old.delivered, ...adapter.ids()]
       expect(duplicates(received()), 'delivered twice').toBe(0)
       expectOrder(await idsInLog(pool), await keysInLog(pool), received())
@@ -177,10 +175,9 @@ describe('a logical dump is restored into another server', () => {
         leaseMs: 5000,
       })
       running.push(dispatcher)
-      await waitFor(all, patience)
+      await waitFor(all)
       const log = await idsInLog(pool)
       await waitFor(() => log.every((id) => newcomer.ids().includes(id)), {
-        ...patience,
         what: 'a destination from the earliest on gets all of the log',
       })
       expect(duplicates(received()), 'delivered twice').toBe(0)
@@ -198,7 +195,7 @@ describe('a logical dump is restored into another server', () => {
     const adapter = new ScriptedAdapter()
     await start(pool, adapter, url)
     for (let i = 0; i < 40; i++) await publish(pool, 'before', { i }, { key: `k${i % 3}` })
-    await waitFor(() => adapter.delivered.length >= 40, patience)
+    await waitFor(() => adapter.delivered.length >= 40)
     const nonces = async (p: pg.Pool, table: string): Promise<unknown[]> =>
       (await p.query<{ nonce: string }>(`select nonce from waybill.${table}`)).rows.map((r) => r.nonce)
     await restore(source, target)
@@ -210,7 +207,7 @@ describe('a logical dump is restored into another server', () => {
     const real: string[] = []
     for (let i = 0; i < 60; i++) real.push(await publish(here, 'here', { i }, { key: `k${i % 3}` }))
     proxy.switchTo(target.port)
-    await waitFor(() => real.every((id) => adapter.ids().includes(id)), patience)
+    await waitFor(() => real.every((id) => adapter.ids().includes(id)))
     expectOrder(await idsInLog(here), await keysInLog(here), adapter.ids())
     expect((await here.query(`select from waybill.audit where action = 'rebase'`)).rowCount).toBe(1)
   }, 180_000)
@@ -230,7 +227,7 @@ describe('a logical dump is restored into another server', () => {
     for (let i = 0; i < 20; i++) real.push(await publish(pool, 'after', { i }, { key: `k${i % 3}` }))
     const log = await idsInLog(pool)
     expect(log.length).toBe(142 + 220)
-    await waitFor(() => log.every((id) => adapter.ids().includes(id)), { ...patience, what: 'all of the log' })
+    await waitFor(() => log.every((id) => adapter.ids().includes(id)), { what: 'all of the log' })
     const { rows } = await pool.query<{ target: { lanes: number[]; fromStart: number[] } }>(
       `select target from waybill.audit where action = 'rebase'`,
     )
@@ -249,7 +246,7 @@ describe('a logical dump is restored into another server', () => {
     for (let i = 0; i < 20; i++) await publish(pool, 'after', { i }, { key: `k${i % 3}` })
     const log = await idsInLog(pool)
     const received = (): string[] => [...old.delivered, ...adapter.ids()]
-    await waitFor(() => log.every((id) => received().includes(id)), { ...patience, what: 'all of the log' })
+    await waitFor(() => log.every((id) => received().includes(id)), { what: 'all of the log' })
     expect(duplicates(received())).toBe(0)
   }, 180_000)
 })
@@ -271,7 +268,7 @@ it('pg_upgrade and VACUUM FULL keep transaction ids: nothing is rebased, nothing
   for (let i = 0; i < 20; i++) await publish(pool, 'after', { i }, { key: `k${i % 3}` })
   const log = await idsInLog(pool)
   const received = (): string[] => [...old.delivered, ...adapter.ids()]
-  await waitFor(() => log.every((id) => received().includes(id)), { ...patience, what: 'all of the log' })
+  await waitFor(() => log.every((id) => received().includes(id)), { what: 'all of the log' })
   expect(duplicates(received())).toBe(0)
   expect((await pool.query(`select from waybill.audit where action = 'rebase'`)).rowCount).toBe(0)
 }, 180_000)

@@ -8,7 +8,6 @@ import { Cluster } from '../support/cluster.js'
 import { ScriptedAdapter, type TestDispatcherOptions, publish, startDispatcher } from '../support/dispatching.js'
 import { eventually, waitFor } from '../support/wait-for.js'
 
-const patience = { timeoutMs: 40_000 }
 const standbyName = 'second'
 
 function openPool(url: string): pg.Pool {
@@ -62,10 +61,7 @@ async function publishMany(pool: pg.Pool, topic: string, count: number): Promise
 /** The process that receives the log at the stand-by: stopped, it stays connected and flushes nothing. */
 async function receiver(standby: Cluster): Promise<number> {
   const pool = openPool(standby.url)
-  return waitFor(
-    async () => (await pool.query<{ pid: number }>('select pid from pg_stat_wal_receiver')).rows[0]?.pid,
-    patience,
-  )
+  return waitFor(async () => (await pool.query<{ pid: number }>('select pid from pg_stat_wal_receiver')).rows[0]?.pid)
 }
 
 const lanes = async (pool: pg.Pool): Promise<object[]> =>
@@ -88,38 +84,32 @@ describe('messages that a stand-by must have before they are sent', () => {
   it('are sent while it streams; wait, and the lanes say so, while it is away; and are sent when it is back', async () => {
     const { standby, pool, adapter, log, pauses } = await stage()
     const before = await publishMany(pool, 'before', 10)
-    await waitFor(() => adapter.delivered.length === 10, patience)
+    await waitFor(() => adapter.delivered.length === 10)
 
     await standby.stop()
     const meanwhile = await publishMany(pool, 'meanwhile', 10)
-    await eventually(
-      async () => expect(await lanes(pool)).toEqual([1, 2].map(() => waits(/does not stream/))),
-      patience,
-    )
+    await eventually(async () => expect(await lanes(pool)).toEqual([1, 2].map(() => waits(/does not stream/))))
     expect(adapter.ids().sort()).toEqual([...before].sort())
     expect(warnings(log)).toEqual([
       'lanes wait: stand-by "second" does not stream: start it, or name another in dispatcher.durability',
     ])
 
     await standby.start({ cluster_name: standbyName })
-    await waitFor(() => adapter.delivered.length === 20, patience)
+    await waitFor(() => adapter.delivered.length === 20)
     expect(adapter.ids().sort()).toEqual([...before, ...meanwhile].sort())
-    await eventually(async () => expect(await lanes(pool)).toEqual([goesOn, goesOn]), patience)
+    await eventually(async () => expect(await lanes(pool)).toEqual([goesOn, goesOn]))
     expect([...pauses].sort()).toEqual(['0 goes on', '0 standby', '1 goes on', '1 standby'])
     expect(warnings(log)).toHaveLength(1)
-  }, 120_000)
+  })
 
   it('are not sent while it is connected and flushes nothing: after its promotion nothing was sent that it lacks', async () => {
     const { primary, standby, pool, adapter, dispatcher } = await stage()
     const before = await publishMany(pool, 'before', 10)
-    await waitFor(() => adapter.delivered.length === 10, patience)
+    await waitFor(() => adapter.delivered.length === 10)
     const pid = await receiver(standby)
     process.kill(pid, 'SIGSTOP')
     await publishMany(pool, 'lost', 10)
-    await eventually(
-      async () => expect(await lanes(pool)).toEqual([1, 2].map(() => waits(/has not flushed/))),
-      patience,
-    )
+    await eventually(async () => expect(await lanes(pool)).toEqual([1, 2].map(() => waits(/has not flushed/))))
     await primary.crash()
     process.kill(pid, 'SIGKILL')
     await standby.promote()
@@ -128,7 +118,7 @@ describe('messages that a stand-by must have before they are sent', () => {
     const kept = await promoted.query<{ id: string }>('select id from waybill.messages order by seq')
     expect(kept.rows.map(({ id }) => id)).toEqual(before)
     expect(adapter.ids().sort()).toEqual([...before].sort())
-  }, 120_000)
+  })
 
   it('are sent when it has flushed them, although it has not replayed them; those of asynchronous commits too', async () => {
     const { primary, standby, pool, adapter } = await stage()
@@ -137,10 +127,10 @@ describe('messages that a stand-by must have before they are sent', () => {
     const sloppy = openPool(`${primary.url}?options=-csynchronous_commit%3Doff`)
     await publishMany(pool, 'careful', 10)
     await publishMany(sloppy, 'sloppy', 10)
-    await waitFor(() => adapter.delivered.length === 20, patience)
+    await waitFor(() => adapter.delivered.length === 20)
     const { rows } = await reader.query<{ n: number }>('select count(*)::int as n from waybill.messages')
     expect(rows).toEqual([{ n: 0 }])
-  }, 120_000)
+  })
 
   it('wait where the role may not see the stand-by, until it is granted', async () => {
     const primary = await Cluster.create()
@@ -155,16 +145,16 @@ describe('messages that a stand-by must have before they are sent', () => {
     const adapter = new ScriptedAdapter()
     const dispatcher = await startDispatcher({ pool, destinations: { crm: { adapter } }, standby: standbyName })
     await publish(owner, 'order.created', {})
-    await eventually(async () => expect(await lanes(owner)).toEqual([waits(/grant pg_read_all_stats/)]), patience)
+    await eventually(async () => expect(await lanes(owner)).toEqual([waits(/grant pg_read_all_stats/)]))
     expect(adapter.attempts).toEqual([])
     // a grant that was made before counts as made
     for (const created of [[], []])
       expect(await applyRoles(client, { standby: true })).toMatchObject({ created, adminSql: null })
     client.release()
-    await waitFor(() => adapter.delivered.length === 1, patience)
-    await eventually(async () => expect(await lanes(owner)).toEqual([goesOn]), patience)
+    await waitFor(() => adapter.delivered.length === 1)
+    await eventually(async () => expect(await lanes(owner)).toEqual([goesOn]))
     await dispatcher.stop()
-  }, 120_000)
+  })
 
   it('are waited for by one who goes on in the middle of what was read without waiting', async () => {
     const { standby, pool, dispatcher } = await stage()
@@ -178,7 +168,7 @@ describe('messages that a stand-by must have before they are sent', () => {
     await standby.stop()
     await publishMany(pool, 'many', 100)
     const local = await startDispatcher({ pool, destinations, pageSize: 5, generation: 2, fingerprint: 'local' })
-    await waitFor(() => hasty.delivered.length === 10, patience)
+    await waitFor(() => hasty.delivered.length === 10)
     await local.stop({ drainMs: 0 })
     const { rows } = await pool.query<{ middle: boolean }>(
       `select bool_or(p.after < d.ceiling) as middle from waybill.lanes l
@@ -195,25 +185,19 @@ describe('messages that a stand-by must have before they are sent', () => {
       fingerprint: 'careful',
       standby: standbyName,
     })
-    await eventually(
-      async () => expect(await lanes(pool)).toEqual([1, 2].map(() => waits(/does not stream/))),
-      patience,
-    )
+    await eventually(async () => expect(await lanes(pool)).toEqual([1, 2].map(() => waits(/does not stream/))))
     expect(adapter.attempts).toEqual([])
     await standby.start({ cluster_name: standbyName })
-    await waitFor(() => new Set([...hasty.ids(), ...adapter.ids()]).size === 100, patience)
+    await waitFor(() => new Set([...hasty.ids(), ...adapter.ids()]).size === 100)
     await careful.stop()
-  }, 120_000)
+  })
 
   it('keep nobody from stopping; the next dispatcher finds the lane as it was left, and waits or goes on', async () => {
     const { standby, pool, adapter, dispatcher } = await stage()
     await standby.stop()
     // for one lane; the other has nothing to deliver that would show that it goes on
     const ids = await publishMany(pool, 'meanwhile', 1)
-    await eventually(
-      async () => expect(await lanes(pool)).toEqual([1, 2].map(() => waits(/does not stream/))),
-      patience,
-    )
+    await eventually(async () => expect(await lanes(pool)).toEqual([1, 2].map(() => waits(/does not stream/))))
     await dispatcher.stop()
     expect(adapter.attempts).toEqual([])
     const other = new ScriptedAdapter()
@@ -223,9 +207,9 @@ describe('messages that a stand-by must have before they are sent', () => {
       generation: 2,
       fingerprint: 'without a stand-by',
     })
-    await waitFor(() => other.delivered.length === 1, patience)
+    await waitFor(() => other.delivered.length === 1)
     expect(other.ids()).toEqual(ids)
-    await eventually(async () => expect(await lanes(pool)).toEqual([goesOn, goesOn]), patience)
+    await eventually(async () => expect(await lanes(pool)).toEqual([goesOn, goesOn]))
     await next.stop()
-  }, 120_000)
+  })
 })

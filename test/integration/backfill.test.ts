@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import type { DeliverySettings } from '../../src/core/delivery-settings.js'
 import { ScriptedAdapter, publish } from '../support/dispatching.js'
 import { waitFor } from '../support/wait-for.js'
-import { patience, useDispatching } from './dispatching-fixture.js'
+import { useDispatching } from './dispatching-fixture.js'
 
 describe.each(['pg18', 'pg15'] as const)('a new destination on %s', (server) => {
   const { pool, start } = useDispatching(server)
@@ -21,13 +21,13 @@ describe.each(['pg18', 'pg15'] as const)('a new destination on %s', (server) => 
     const first = { adapter: new ScriptedAdapter() }
     const dispatcher = await start({ destinations: { first } })
     const before = await publishSome(20)
-    await waitFor(() => first.adapter.delivered.length >= 20, patience)
+    await waitFor(() => first.adapter.delivered.length >= 20)
     await dispatcher.stop()
     await between()
     const adapter = new ScriptedAdapter()
     await start({ destinations: { first, second: { adapter, settings: { from } } } })
     const after = await publishSome(10)
-    await waitFor(() => adapter.ids().includes(after.at(-1) as string) && adapter.delivered.length >= 10, patience)
+    await waitFor(() => adapter.ids().includes(after.at(-1) as string) && adapter.delivered.length >= 10)
     return { before, after, adapter }
   }
 
@@ -35,7 +35,7 @@ describe.each(['pg18', 'pg15'] as const)('a new destination on %s', (server) => 
     const before = await publishSome(20)
     const adapter = new ScriptedAdapter()
     await start({ destinations: { crm: { adapter, settings: { from: undefined } } } })
-    await waitFor(() => adapter.delivered.length >= 20, patience)
+    await waitFor(() => adapter.delivered.length >= 20)
     expect(new Set(adapter.ids())).toEqual(new Set(before))
   })
 
@@ -50,7 +50,7 @@ describe.each(['pg18', 'pg15'] as const)('a new destination on %s', (server) => 
     ['latest', 10],
   ] as const)('from %s gets %i messages, each once', async (from, n) => {
     const { before, after, adapter } = await addLater(from)
-    await waitFor(() => adapter.delivered.length >= n, patience)
+    await waitFor(() => adapter.delivered.length >= n)
     expect(new Set(adapter.ids())).toEqual(new Set(n === 10 ? after : [...before, ...after]))
     expect(adapter.delivered.length).toBe(n)
   })
@@ -59,13 +59,13 @@ describe.each(['pg18', 'pg15'] as const)('a new destination on %s', (server) => 
     await publishSome(5)
     const first = { adapter: new ScriptedAdapter() }
     const dispatcher = await start({ destinations: { first } })
-    await waitFor(() => first.adapter.delivered.length >= 5, patience)
+    await waitFor(() => first.adapter.delivered.length >= 5)
     await dispatcher.stop()
     const date = await boundary()
     const since = await publishSome(7)
     const adapter = new ScriptedAdapter()
     await start({ destinations: { first, second: { adapter, settings: { from: date } } } })
-    await waitFor(() => adapter.delivered.length >= 7, patience)
+    await waitFor(() => adapter.delivered.length >= 7)
     expect(new Set(adapter.ids())).toEqual(new Set(since))
   })
 
@@ -73,7 +73,7 @@ describe.each(['pg18', 'pg15'] as const)('a new destination on %s', (server) => 
     const first = { adapter: new ScriptedAdapter() }
     const dispatcher = await start({ destinations: { first } })
     await publishSome(3)
-    await waitFor(() => first.adapter.delivered.length >= 3, patience)
+    await waitFor(() => first.adapter.delivered.length >= 3)
     await dispatcher.stop()
     const date = await boundary()
     const client = await pool().connect()
@@ -83,9 +83,9 @@ describe.each(['pg18', 'pg15'] as const)('a new destination on %s', (server) => 
       const since = await publishSome(4)
       const adapter = new ScriptedAdapter()
       await start({ destinations: { first, second: { adapter, settings: { from: date } } } })
-      await waitFor(() => adapter.delivered.length >= 4, patience)
+      await waitFor(() => adapter.delivered.length >= 4)
       await client.query('commit')
-      await waitFor(() => adapter.delivered.length >= 5, patience)
+      await waitFor(() => adapter.delivered.length >= 5)
       expect(new Set(adapter.ids())).toEqual(new Set([...since, open]))
     } finally {
       await client.query('rollback')
@@ -102,7 +102,7 @@ describe.each(['pg18', 'pg15'] as const)('a new destination on %s', (server) => 
         open = await publish(client, 'order.created', {})
       })
       await client.query('commit')
-      await waitFor(() => adapter.delivered.length >= 11, patience)
+      await waitFor(() => adapter.delivered.length >= 11)
       expect(new Set(adapter.ids())).toEqual(new Set([...after, open]))
     } finally {
       await client.query('rollback')
@@ -122,7 +122,6 @@ describe.each(['pg18', 'pg15'] as const)('a new destination on %s', (server) => 
             [at],
           )
         ).rows[0]?.past,
-      patience,
     )
     return at
   }

@@ -46,7 +46,7 @@ describe('behind a backlog of 400,000', () => {
       [backlog],
     )
     await pool.query('analyze waybill.messages')
-  }, 120_000)
+  })
 
   it('status and undelivered touch a few hundred blocks', async () => {
     const { pool } = database()

@@ -6,7 +6,7 @@ import { eventually as poll } from '../support/wait-for.js'
 import { cli, errorOf } from './cli-fixture.js'
 
 /** Without LISTEN a dispatcher hears of an operator's act at its next heartbeat. */
-const eventually = (assertion: () => unknown): Promise<unknown> => poll(assertion, { timeoutMs: 20_000 })
+const eventually = (assertion: () => unknown): Promise<unknown> => poll(assertion)
 
 const database = useDatabase()
 const crm = new ScriptedAdapter()

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { type DeployedDestination, deploy } from '../../src/outbox/configuration-store.js'
 import { ScriptedAdapter, publish } from '../support/dispatching.js'
 import { waitFor } from '../support/wait-for.js'
-import { patience, useDispatching } from './dispatching-fixture.js'
+import { useDispatching } from './dispatching-fixture.js'
 
 const destination = (name: string, patterns: string[] = ['**']): DeployedDestination => ({
   name,
@@ -103,9 +103,9 @@ describe.each(['pg18', 'pg15'] as const)('configurations on %s', (server) => {
     })
     const holders = async (name: string): Promise<unknown> =>
       (await pool().query('select dispatcher from waybill.lanes where destination = $1', [name])).rows[0]
-    await waitFor(async () => (await holders('bank')) !== undefined && bank.attempts.length === 0, patience)
+    await waitFor(async () => (await holders('bank')) !== undefined && bank.attempts.length === 0)
     await publish(pool(), 'order.created', {})
-    await waitFor(() => bank.delivered.length >= 1 && oldCrm.delivered.length + newCrm.delivered.length >= 1, patience)
+    await waitFor(() => bank.delivered.length >= 1 && oldCrm.delivered.length + newCrm.delivered.length >= 1)
     await older.stop()
     // the older configuration comes back, as a machine does that was left out of a deployment
     const returned = await start({ destinations: { crm: { adapter: oldCrm } }, fingerprint: 'old', leaseMs: 1500 })
@@ -113,7 +113,7 @@ describe.each(['pg18', 'pg15'] as const)('configurations on %s', (server) => {
     await waitFor(async () => {
       await publish(pool(), 'order.created', {})
       return newCrm.delivered.length > before
-    }, patience)
+    })
     expect(returned.lanes()).toEqual([])
     expect(await stored()).toMatchObject([
       { name: 'bank', configured: true },

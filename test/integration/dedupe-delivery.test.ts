@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { ScriptedAdapter, publish } from '../support/dispatching.js'
 import { waitFor } from '../support/wait-for.js'
-import { patience, useDispatching } from './dispatching-fixture.js'
+import { useDispatching } from './dispatching-fixture.js'
 
 describe('a dedupe key', () => {
   const { pool, start } = useDispatching()
@@ -25,7 +25,7 @@ describe('a dedupe key', () => {
     const elsewhere = await publishOnce('2026-11', 0, 'invoice.paid')
     const last = await publish(pool(), 'order.created', {})
     for (const adapter of [crm, bank]) {
-      await waitFor(() => adapter.ids().includes(last), patience)
+      await waitFor(() => adapter.ids().includes(last))
       expect(adapter.ids().sort()).toEqual([ids[0], other, elsewhere, last].sort())
     }
   })
@@ -36,10 +36,10 @@ describe('a dedupe key', () => {
     expect(await publishOnce('later', 100)).toBe(first)
     expect(await publishOnce('later')).toBe(first)
     await start({ destinations: { crm: { adapter } } })
-    await waitFor(() => adapter.delivered.length >= 1, patience)
+    await waitFor(() => adapter.delivered.length >= 1)
     expect(await publishOnce('later')).toBe(first)
     const last = await publish(pool(), 'order.created', {})
-    await waitFor(() => adapter.ids().includes(last), patience)
+    await waitFor(() => adapter.ids().includes(last))
     expect(adapter.ids()).toEqual([first, last])
   })
 })

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import type { Dispatcher } from '../../src/dispatcher/dispatcher.js'
 import { ScriptedAdapter, makeDispatcher, publish } from '../support/dispatching.js'
 import { waitFor } from '../support/wait-for.js'
-import { count, delivered, down, gate, patience, useDispatching } from './dispatching-fixture.js'
+import { count, delivered, down, gate, useDispatching } from './dispatching-fixture.js'
 
 describe('a dispatcher stops', () => {
   const { pool, start } = useDispatching()
@@ -18,7 +18,7 @@ describe('a dispatcher stops', () => {
     const ids: string[] = []
     for (let i = 0; i < 10; i++) ids.push(await publish(pool(), 'order.created', { i }))
     const first = await start({ destinations: { crm: { adapter } } })
-    await waitFor(() => adapter.attempts.length === 2, patience)
+    await waitFor(() => adapter.attempts.length === 2)
     let stopped = false
     const stop = first.stop({ drainMs: 60_000 }).then(() => (stopped = true))
     // a second dispatcher gets what is left, and nothing twice
@@ -30,7 +30,7 @@ describe('a dispatcher stops', () => {
     await stop
     expect(adapter.ids()).toEqual(ids.slice(0, 2))
     // long before the second could have taken the first for gone
-    await waitFor(() => second.delivered.length >= 8, patience)
+    await waitFor(() => second.delivered.length >= 8)
     expect(second.ids()).toEqual(ids.slice(2))
     expect(await heldBy(first)).toBe(0)
     expect(await count(pool(), 'dispatchers', `id = '${first.id}'`)).toBe(0)
@@ -48,7 +48,7 @@ describe('a dispatcher stops', () => {
       )
     const id = await publish(pool(), 'order.created', {})
     const dispatcher = await start({ destinations: { crm: { adapter } } })
-    await waitFor(() => adapter.attempts.length === 1, patience)
+    await waitFor(() => adapter.attempts.length === 1)
     const from = performance.now()
     await dispatcher.stop({ drainMs: 200 })
     expect(aborted).toBe(true)
@@ -56,7 +56,7 @@ describe('a dispatcher stops', () => {
     expect(await count(pool(), 'deliveries')).toBe(0)
     const next = new ScriptedAdapter()
     await start({ destinations: { crm: { adapter: next } } })
-    await waitFor(() => next.delivered.length >= 1, patience)
+    await waitFor(() => next.delivered.length >= 1)
     expect(next.delivered.map(({ id, attempt }) => ({ id, attempt }))).toEqual([{ id, attempt: 1 }])
   })
 
@@ -68,11 +68,11 @@ describe('a dispatcher stops', () => {
       destinations: { crm: { adapter: new ScriptedAdapter(), settings } },
       hooks: { onLaneAcquired: () => void (stop ??= dispatcher.stop()) },
     })
-    await waitFor(() => stop !== undefined, { ...patience, what: 'the first lane' })
+    await waitFor(() => stop !== undefined, { what: 'the first lane' })
     await stop
     expect(dispatcher.lanes()).toEqual([])
     expect(await heldBy(dispatcher)).toBe(0)
-    await waitFor(async () => (await heldBy(other)) === 8, patience)
+    await waitFor(async () => (await heldBy(other)) === 8)
   })
 
   it('twice, or before it was started: nothing happens a second time, and it takes nothing any more', async () => {
@@ -85,7 +85,7 @@ describe('a dispatcher stops', () => {
     await publish(pool(), 'order.created', {})
     const other = new ScriptedAdapter()
     const second = await start({ destinations: { crm: { adapter: other } } })
-    await waitFor(() => other.delivered.length >= 1, patience)
+    await waitFor(() => other.delivered.length >= 1)
     expect(adapter.attempts).toEqual([])
     expect(await heldBy(second)).toBe(1)
     expect(await count(pool(), 'dispatchers')).toBe(1)
@@ -121,7 +121,7 @@ describe('draining', () => {
     await publish(pool(), 'order.created', {})
     let drained = false
     const draining = dispatcher.drain().then(() => (drained = true))
-    await waitFor(() => fast.delivered.length >= 21 && slow.attempts.length === 21, patience)
+    await waitFor(() => fast.delivered.length >= 21 && slow.attempts.length === 21)
     for (let i = 0; i < 5; i++) await dispatcher.drain(AbortSignal.timeout(50)).catch(() => undefined)
     expect(drained).toBe(false)
     answer.open()
@@ -136,7 +136,7 @@ describe('draining', () => {
     const dispatcher = await start({ destinations: { crm: { adapter } } })
     await expect(dispatcher.drain(AbortSignal.timeout(100))).rejects.toMatchObject({ name: 'TimeoutError' })
     const draining = expect(dispatcher.drain()).rejects.toMatchObject({ code: 'WAYBILL_DISPATCHER_STOPPED' })
-    await waitFor(() => adapter.attempts.length > 1, patience)
+    await waitFor(() => adapter.attempts.length > 1)
     await dispatcher.stop()
     await draining
     expect(adapter.delivered).toEqual([])

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { systemClock } from '../../src/core/clock.js'
 import { ScriptedAdapter, publish } from '../support/dispatching.js'
 import { waitFor } from '../support/wait-for.js'
-import { count, gate, patience, useDispatching } from './dispatching-fixture.js'
+import { count, gate, useDispatching } from './dispatching-fixture.js'
 
 const longMs = 600_000
 
@@ -25,7 +25,7 @@ describe('stopping a dispatcher', () => {
     const { adapter } = hanging()
     const dispatcher = await start({ destinations: { crm: { adapter } } })
     await publish(pool(), 'order.created', {})
-    await waitFor(() => adapter.attempts.length === 1, patience)
+    await waitFor(() => adapter.attempts.length === 1)
     const stopped = dispatcher.stop({ drainMs: longMs })
     // this one would never come to its end
     await dispatcher.stop({ drainMs: 0 })
@@ -34,7 +34,7 @@ describe('stopping a dispatcher', () => {
     expect(await count(pool(), 'lanes', 'holder is not null')).toBe(0)
     expect(await count(pool(), 'dispatchers')).toBe(0)
     expect(await count(pool(), 'deliveries')).toBe(0)
-  }, 60_000)
+  })
 
   it('waits no shorter when it is called again with a longer time, or with none', async () => {
     const { adapter, answer } = hanging()
@@ -45,12 +45,12 @@ describe('stopping a dispatcher', () => {
     }
     const dispatcher = await start({ destinations: { crm: { adapter } }, clock: { ...systemClock, sleep } })
     const id = await publish(pool(), 'order.created', {})
-    await waitFor(() => adapter.attempts.length === 1, patience)
+    await waitFor(() => adapter.attempts.length === 1)
     const stops = [dispatcher.stop({ drainMs: longMs }), dispatcher.stop(), dispatcher.stop({ drainMs: longMs * 2 })]
     answer.open()
     await Promise.all(stops)
     expect(adapter.ids()).toEqual([id])
     expect(slept).toContain(longMs)
     expect(slept).not.toContain(10_000) // the default of a first call
-  }, 60_000)
+  })
 })

@@ -12,9 +12,6 @@ export const retry: Outcome = { kind: 'retry', failure: { code: 'HTTP_500', mess
 export const down: Outcome = { kind: 'pause', failure: { code: 'HTTP_502', message: 'bad gateway' } }
 export const dead: Outcome = { kind: 'dead', failure: { code: 'HTTP_422', message: 'never' } }
 
-/** A loaded machine takes its time; what is waited for comes in milliseconds otherwise. */
-export const patience = { timeoutMs: 25_000 }
-
 type StartOptions = Omit<TestDispatcherOptions, 'pool'> & {
   readonly pool?: pg.Pool
   /** False: no LISTEN, polling alone. */

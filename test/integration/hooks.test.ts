@@ -9,7 +9,6 @@ import {
   down,
   memoryLogger,
   parkedStates,
-  patience,
   retry,
   useDispatching,
 } from './dispatching-fixture.js'
@@ -63,14 +62,14 @@ describe('hooks', () => {
       return retry
     }
     await start({ destinations: { crm: { adapter } }, hooks, logger, leaseMs: 1000 })
-    await waitFor(async () => adapter.delivered.length >= 1 && (await parkedStates(pool())).join() === 'dead', patience)
+    await waitFor(async () => adapter.delivered.length >= 1 && (await parkedStates(pool())).join() === 'dead')
     let isDown = true
     adapter.answer = () => (isDown ? down : delivered)
     const later = await publish(pool(), 'order.created', {}, { key: 'later' })
-    await waitFor(() => adapter.attempts.filter(({ id }) => id === later).length >= 2, patience)
+    await waitFor(() => adapter.attempts.filter(({ id }) => id === later).length >= 2)
     isDown = false
-    await waitFor(() => adapter.ids().includes(later), patience)
-    await waitFor(async () => (await count(pool(), 'lanes', `state = 'active'`)) === 1, patience)
+    await waitFor(() => adapter.ids().includes(later))
+    await waitFor(async () => (await count(pool(), 'lanes', `state = 'active'`)) === 1)
     await pool().query(take)
     return { adapter, ids }
   }
@@ -78,7 +77,7 @@ describe('hooks', () => {
   it('tell of deliveries, retries, dead messages, pauses and lanes', async () => {
     const hooks = listeningHooks()
     const { ids } = await everything(hooks)
-    await waitFor(() => hooks.heard.some(({ hook }) => hook === 'lost'), patience)
+    await waitFor(() => hooks.heard.some(({ hook }) => hook === 'lost'))
     const of = (name: string): (readonly unknown[])[] =>
       hooks.heard.filter(({ hook }) => hook === name).map((h) => h.args)
     const lane = { laneId: expect.any(Number) as number, destination: 'crm', shard: 0 }
@@ -108,7 +107,7 @@ describe('hooks', () => {
     const hooks = listeningHooks(then)
     const logger = memoryLogger()
     await everything(hooks, logger)
-    await waitFor(() => hooks.heard.some(({ hook }) => hook === 'lost'), patience)
+    await waitFor(() => hooks.heard.some(({ hook }) => hook === 'lost'))
     expect(new Set(hooks.heard.map(({ hook }) => hook)).size).toBe(7)
     const told = logger.lines.filter(({ message }) => message === 'a hook threw')
     expect(told.length).toBe(hooks.heard.length)
@@ -122,7 +121,7 @@ describe('hooks', () => {
     let failures = 0
     adapter.answer = () => (failures++ < 1 ? retry : delivered)
     await start({ destinations: { crm: { adapter } }, hooks })
-    await waitFor(() => hooks.heard.some(({ hook }) => hook === 'delivered'), patience)
+    await waitFor(() => hooks.heard.some(({ hook }) => hook === 'delivered'))
     expect(hooks.heard.filter(({ hook }) => hook === 'delivered').map(({ args }) => args[1])).toEqual([1])
   })
 })

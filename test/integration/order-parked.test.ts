@@ -10,7 +10,6 @@ import {
   gate,
   memoryLogger,
   parkedStates,
-  patience,
   retry,
   useDispatching,
 } from './dispatching-fixture.js'
@@ -29,11 +28,11 @@ describe.each(['pg18', 'pg15'] as const)('messages that failed, on %s', (server)
     ]
     adapter.answer = ({ id }) => (id === poison ? dead : delivered)
     await start({ destinations: { crm: { adapter } } })
-    await waitFor(async () => (await parkedStates(pool())).join() === 'dead,held,held', patience)
+    await waitFor(async () => (await parkedStates(pool())).join() === 'dead,held,held')
     await pool().query(`select waybill.drop_deliveries('no such customer any more', p_message => $1)`, [poison])
-    await waitFor(() => adapter.delivered.length >= 2, patience)
+    await waitFor(() => adapter.delivered.length >= 2)
     expect(adapter.ids()).toEqual(behind)
-    await waitFor(async () => (await count(pool(), 'deliveries')) === 0, patience)
+    await waitFor(async () => (await count(pool(), 'deliveries')) === 0)
     const { rows } = await pool().query(
       'select outcome, message from waybill.attempts where message_id = $1 order by at',
       [poison],
@@ -51,12 +50,12 @@ describe.each(['pg18', 'pg15'] as const)('messages that failed, on %s', (server)
     let broken = true
     adapter.answer = ({ id }) => (id === poison && broken ? dead : delivered)
     await start({ destinations: { crm: { adapter, settings: { onDead: 'release' } } } })
-    await waitFor(() => adapter.delivered.length >= 1, patience)
+    await waitFor(() => adapter.delivered.length >= 1)
     expect(adapter.ids()).toEqual([behind])
-    await waitFor(async () => (await parkedStates(pool())).join() === 'dead', patience)
+    await waitFor(async () => (await parkedStates(pool())).join() === 'dead')
     broken = false
     await pool().query('select waybill.retry(p_message => $1)', [poison])
-    await waitFor(() => adapter.delivered.length >= 2, patience)
+    await waitFor(() => adapter.delivered.length >= 2)
     expect(adapter.ids()).toEqual([behind, poison])
   })
 
@@ -72,10 +71,10 @@ describe.each(['pg18', 'pg15'] as const)('messages that failed, on %s', (server)
       return retry
     }
     await start({ destinations: { crm: { adapter, settings: { order: 'none', maxAttempts: 2 } } } })
-    await waitFor(() => adapter.delivered.length >= 10, patience)
+    await waitFor(() => adapter.delivered.length >= 10)
     expect(adapter.ids().sort()).toEqual([...others].sort())
     opened.open()
-    await waitFor(async () => (await parkedStates(pool())).join() === 'dead', patience)
+    await waitFor(async () => (await parkedStates(pool())).join() === 'dead')
   })
 
   it('wait as long as the destination asked', async () => {
@@ -87,7 +86,7 @@ describe.each(['pg18', 'pg15'] as const)('messages that failed, on %s', (server)
       return times.length === 1 ? { ...retry, retryAfterMs: 1500 } : delivered
     }
     await start({ destinations: { crm: { adapter } } })
-    await waitFor(() => adapter.delivered.length >= 1, patience)
+    await waitFor(() => adapter.delivered.length >= 1)
     expect((times[1] ?? 0) - (times[0] ?? 0)).toBeGreaterThanOrEqual(1490)
   })
 
@@ -108,12 +107,12 @@ describe.each(['pg18', 'pg15'] as const)('messages that failed, on %s', (server)
       while (acting) await pool().query('select waybill.lane_command(array(select id from waybill.lanes))')
     })()
     try {
-      await waitFor(() => new Set(adapter.ids()).size === 300, patience)
+      await waitFor(() => new Set(adapter.ids()).size === 300)
     } finally {
       acting = false
       await acts
     }
-    await waitFor(async () => (await count(pool(), 'deliveries')) === 0, patience)
+    await waitFor(async () => (await count(pool(), 'deliveries')) === 0)
     expect(logger.lines.filter(({ level }) => level === 'error')).toEqual([])
     expect(adapter.delivered.length).toBe(300)
   })
@@ -131,9 +130,9 @@ describe('the limit of parked deliveries', () => {
     for (let i = 0; i < 60; i++) await publish(pool(), 'order.created', { i }, { key: `k${i}` })
     await publish(pool(), 'order.created', {}, { key: 'fine' })
     const dispatcher = await start({ destinations: { crm: { adapter, settings } }, pageSize: 10 })
-    await waitFor(() => dispatcher.lanes()[0]?.status?.paused === 'parked_limit', patience)
-    await eventually(async () => expect(await lane()).toEqual({ state: 'paused', kind: 'parked_limit' }), patience)
-    await waitFor(async () => (await count(pool(), 'deliveries')) >= 20, patience)
+    await waitFor(() => dispatcher.lanes()[0]?.status?.paused === 'parked_limit')
+    await eventually(async () => expect(await lane()).toEqual({ state: 'paused', kind: 'parked_limit' }))
+    await waitFor(async () => (await count(pool(), 'deliveries')) >= 20)
     const parked = await count(pool(), 'deliveries')
     // no further than what had been read when the limit was met
     expect(parked).toBeLessThanOrEqual(20 + 10)
@@ -141,8 +140,8 @@ describe('the limit of parked deliveries', () => {
     await waitFor(async () => {
       await pool().query(`select waybill.drop_deliveries('test')`)
       return adapter.delivered.length === 1
-    }, patience)
-    await eventually(async () => expect(await lane()).toEqual({ state: 'active', kind: null }), patience)
+    })
+    await eventually(async () => expect(await lane()).toEqual({ state: 'active', kind: null }))
   })
 
   it('is told again after an outage that came and went while it was met', async () => {
@@ -151,11 +150,11 @@ describe('the limit of parked deliveries', () => {
     const settings = { maxParked: 4, window: 4, maxAttempts: 1000 }
     for (let i = 0; i < 4; i++) await publish(pool(), 'order.created', { i }, { key: `k${i}` })
     await start({ destinations: { crm: { adapter, settings } } })
-    await waitFor(async () => JSON.stringify(await lane()).includes('parked_limit'), patience)
+    await waitFor(async () => JSON.stringify(await lane()).includes('parked_limit'))
     adapter.answer = () => down
-    await waitFor(async () => JSON.stringify(await lane()).includes('outage'), patience)
+    await waitFor(async () => JSON.stringify(await lane()).includes('outage'))
     adapter.answer = () => retry
-    await waitFor(async () => JSON.stringify(await lane()).includes('parked_limit'), patience)
+    await waitFor(async () => JSON.stringify(await lane()).includes('parked_limit'))
   })
 
   it('may be passed by what was read already, and none of that is forgotten or overtaken', async () => {
@@ -166,13 +165,13 @@ describe('the limit of parked deliveries', () => {
     let broken = true
     adapter.answer = ({ id }) => (id === poison && broken ? dead : delivered)
     await start({ destinations: { crm: { adapter, settings: { maxParked: 10, window: 100 } } } })
-    await waitFor(async () => (await count(pool(), 'deliveries')) === 61, patience)
+    await waitFor(async () => (await count(pool(), 'deliveries')) === 61)
     // an operator's act makes the lane read all of them again
     broken = false
     await pool().query('select waybill.lane_command(array(select id from waybill.lanes))')
     await pool().query('select waybill.retry(p_message => $1)', [poison])
     const last = await publish(pool(), 'order.created', {}, bad)
-    await waitFor(() => adapter.ids().includes(last), patience)
+    await waitFor(() => adapter.ids().includes(last))
     expect(adapter.ids()).toEqual([poison, ...behind, last])
   })
 })
@@ -190,16 +189,16 @@ describe('an answer that is slow to come', () => {
     const settings = { slowAfterMs: 300, window: 10 }
     await start({ destinations: { crm: { adapter, settings } } })
     // the window is smaller than what follows: only a cursor that passes the slow one lets the rest be read
-    await waitFor(() => adapter.delivered.length >= 40, patience)
-    await waitFor(async () => (await parkedStates(pool())).join() === 'in_flight,held', patience)
+    await waitFor(() => adapter.delivered.length >= 40)
+    await waitFor(async () => (await parkedStates(pool())).join() === 'in_flight,held')
     const { rows } = await pool().query('select attempt from waybill.deliveries order by seq')
     expect(rows).toEqual([{ attempt: 0 }, { attempt: 0 }])
     expect(await count(pool(), 'attempts')).toBe(0)
     answer.open(delivered)
-    await waitFor(() => adapter.delivered.length >= 42, patience)
+    await waitFor(() => adapter.delivered.length >= 42)
     expect(adapter.ids().slice(40)).toEqual([slow, behind])
     expect(adapter.attempts.filter(({ id }) => id === slow).length).toBe(1)
-    await waitFor(async () => (await count(pool(), 'deliveries')) === 0, patience)
+    await waitFor(async () => (await count(pool(), 'deliveries')) === 0)
   })
 
   it.each([
@@ -214,9 +213,9 @@ describe('an answer that is slow to come', () => {
     adapter.answer = ({ id }) => (id === slow && asked++ === 0 ? answer.opened : delivered)
     await start({ destinations: { crm: { adapter, settings: { slowAfterMs: 200 } } } })
     const other = await publish(pool(), 'order.created', {})
-    await waitFor(async () => (await parkedStates(pool())).join() === 'in_flight,held', patience)
+    await waitFor(async () => (await parkedStates(pool())).join() === 'in_flight,held')
     answer.open(late)
-    await waitFor(() => adapter.delivered.length >= 3, patience)
+    await waitFor(() => adapter.delivered.length >= 3)
     expect(adapter.ids()).toEqual([other, slow, behind])
     expect(asked).toBe(attempts)
   })
@@ -230,11 +229,11 @@ describe('an answer that is slow to come', () => {
         : delivered
     const first = await start({ destinations: { crm: { adapter, settings: { slowAfterMs: 100 } } } })
     await publish(pool(), 'order.created', {})
-    await waitFor(async () => (await parkedStates(pool())).join() === 'in_flight', patience)
+    await waitFor(async () => (await parkedStates(pool())).join() === 'in_flight')
     await first.stop({ drainMs: 1 })
     const next = new ScriptedAdapter()
     await start({ destinations: { crm: { adapter: next } } })
-    await waitFor(async () => next.delivered.length >= 1 && (await count(pool(), 'deliveries')) === 0, patience)
+    await waitFor(async () => next.delivered.length >= 1 && (await count(pool(), 'deliveries')) === 0)
     expect(next.ids()).toEqual([id])
   })
 })
@@ -250,8 +249,8 @@ describe('a message that looks like an outage', () => {
     for (let i = 0; i < 20; i++) await publish(pool(), 'order.created', { i }, { key: `k${i}` })
     adapter.answer = ({ id }) => (id === poison ? undefined : delivered)
     await start({ destinations: { crm: { adapter } } })
-    await waitFor(() => adapter.delivered.length >= 20, patience)
-    await eventually(async () => expect(await stats()).toEqual({ state: 'dead' }), patience)
+    await waitFor(() => adapter.delivered.length >= 20)
+    await eventually(async () => expect(await stats()).toEqual({ state: 'dead' }))
   })
 
   it('is found out among others of its key where order does not matter', async () => {
@@ -260,7 +259,7 @@ describe('a message that looks like an outage', () => {
     for (let i = 0; i < 20; i++) await publish(pool(), 'order.created', { i }, bad)
     adapter.answer = ({ id }) => (id === poison ? down : delivered)
     await start({ destinations: { crm: { adapter, settings: { order: 'none' } } } })
-    await waitFor(() => adapter.delivered.length >= 20, patience)
+    await waitFor(() => adapter.delivered.length >= 20)
   })
 
   it('is found out behind a backlog of its own key that is longer than the window', async () => {
@@ -270,7 +269,7 @@ describe('a message that looks like an outage', () => {
     for (let i = 0; i < 20; i++) await publish(pool(), 'order.created', { i }, { key: `k${i}` })
     adapter.answer = ({ id }) => (id === poison ? down : delivered)
     await start({ destinations: { crm: { adapter, settings: { window: 20 } } }, pageSize: 10 })
-    await waitFor(() => adapter.delivered.length >= 20, patience)
+    await waitFor(() => adapter.delivered.length >= 20)
   })
 
   it('convicts nobody when the adapter answers for no message at all, and goes on when it does', async () => {
@@ -282,10 +281,10 @@ describe('a message that looks like an outage', () => {
       return delivered
     }
     await start({ destinations: { crm: { adapter } } })
-    await waitFor(() => adapter.attempts.length > 20, patience)
+    await waitFor(() => adapter.attempts.length > 20)
     expect(await count(pool(), 'deliveries')).toBe(0)
     broken = false
-    await waitFor(() => adapter.delivered.length >= 10, patience)
+    await waitFor(() => adapter.delivered.length >= 10)
     expect(await count(pool(), 'attempts')).toBe(0)
   })
 })

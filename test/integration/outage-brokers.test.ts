@@ -6,7 +6,6 @@ import type { HalfOpenProxy } from '../support/half-open-proxy.js'
 import { amqpUrl } from '../support/rabbitmq.js'
 import { type OutageCase, rideOut, said } from './outage-fixture.js'
 
-// patience is for a loaded machine, and several things are waited for in a row
 vi.setConfig({ testTimeout: 90_000 })
 
 type Broker = Pick<OutageCase, 'kind' | 'options' | 'arrived'> & { readonly proxy: HalfOpenProxy }

@@ -10,11 +10,9 @@ import { silentLogger } from '../../src/telemetry/logger.js'
 import type { TestDatabase } from '../support/database.js'
 import { publish } from '../support/dispatching.js'
 import { startHttpReceiver } from '../support/http-receiver.js'
-import { waitFor } from '../support/wait-for.js'
+import { patienceMs, waitFor } from '../support/wait-for.js'
 
 /** A loaded machine takes its time. */
-export const patience = { timeoutMs: 25_000 }
-
 /** What a message of these tests says: its key, and its place among those of its key. */
 export interface Said {
   readonly key: string
@@ -145,18 +143,18 @@ export async function rideOut(database: TestDatabase, outage: OutageCase): Promi
     registry,
   )
   const publisher = publishSteadily(pool)
-  await waitFor(() => (delivered.get('gone') ?? 0) >= 50, { ...patience, what: '50 deliveries before the outage' })
+  await waitFor(() => (delivered.get('gone') ?? 0) >= 50, { what: '50 deliveries before the outage' })
 
   await outage.fail()
-  await waitFor(async () => (await laneOf(pool)).state === 'paused', { ...patience, what: 'the pause' })
+  await waitFor(async () => (await laneOf(pool)).state === 'paused', { what: 'the pause' })
   const probesFrom = calls.length
   const before = await settledLane(pool, calls)
   expect(before.kind).toBe(outage.says.kind)
   expect(before.reason).toMatch(outage.says.reason)
   const others = bystander.received().length
-  await bystander.waitForCount(others + 50, patience.timeoutMs)
+  await bystander.waitForCount(others + 50)
   const more = calls.length + (outage.probes ?? 3)
-  await waitFor(() => calls.length >= more, { ...patience, what: 'the probes' })
+  await waitFor(() => calls.length >= more, { what: 'the probes' })
   // not one write: neither row nor position of the lane, neither parked rows nor attempts
   expect(await laneOf(pool)).toEqual(before)
   const probes = calls.slice(probesFrom)
@@ -165,16 +163,16 @@ export async function rideOut(database: TestDatabase, outage: OutageCase): Promi
 
   await outage.heal()
   const healedAt = delivered.get('gone') ?? 0
-  await waitFor(() => (delivered.get('gone') ?? 0) >= healedAt + 50, { ...patience, what: '50 deliveries after it' })
+  await waitFor(() => (delivered.get('gone') ?? 0) >= healedAt + 50, { what: '50 deliveries after it' })
   await publisher.stop()
-  await service.drain(AbortSignal.timeout(patience.timeoutMs))
+  await service.drain(AbortSignal.timeout(patienceMs))
   const doubled = expectAllInOrder(await outage.arrived(), publisher.published)
   expect(doubled).toBeLessThanOrEqual(window)
   expectAllInOrder(
     bystander.received().map(({ body }) => said(body)),
     publisher.published,
   )
-  await waitFor(async () => (await laneOf(pool)).state === 'active', { ...patience, what: 'the end of the pause' })
+  await waitFor(async () => (await laneOf(pool)).state === 'active', { what: 'the end of the pause' })
   expect(await laneOf(pool)).toMatchObject({ kind: null, reason: null })
   expect(await writtenDown(pool)).toEqual({ deliveries: 0, attempts: 0 })
   expect(events.filter((event) => !/^on(Pause|Resume) gone/.test(event))).toEqual([])
@@ -207,7 +205,7 @@ async function settledLane(pool: pg.Pool, calls: readonly WatchedCall[]): Promis
   let before: LaneRow | undefined
   for (;;) {
     const next = calls.length + 1
-    await waitFor(() => calls.length >= next, { ...patience, what: 'a probe' })
+    await waitFor(() => calls.length >= next, { what: 'a probe' })
     const lane = await laneOf(pool)
     if (before && JSON.stringify(before) === JSON.stringify(lane)) return lane
     before = lane

@@ -1,18 +1,9 @@
 import { describe, expect, it, vi } from 'vitest'
 import { type TestDatabase, createTestDatabase } from '../support/database.js'
 import { startHttpReceiver } from '../support/http-receiver.js'
-import { waitFor } from '../support/wait-for.js'
-import {
-  expectAllInOrder,
-  patience,
-  publishSteadily,
-  type Said,
-  said,
-  startService,
-  writtenDown,
-} from './outage-fixture.js'
+import { patienceMs, waitFor } from '../support/wait-for.js'
+import { expectAllInOrder, publishSteadily, type Said, said, startService, writtenDown } from './outage-fixture.js'
 
-// patience is for a loaded machine, and several things are waited for in a row
 vi.setConfig({ testTimeout: 90_000 })
 
 /** Messages become jobs, and go to a webhook beside them, while somebody publishes all the time. */
@@ -34,16 +25,16 @@ async function working(database: TestDatabase) {
   }
   const moreJobs = async (): Promise<void> => {
     const from = delivered.get('work') ?? 0
-    await waitFor(() => (delivered.get('work') ?? 0) >= from + 50, { ...patience, what: '50 more jobs' })
+    await waitFor(() => (delivered.get('work') ?? 0) >= from + 50, { what: '50 more jobs' })
   }
   return {
     jobs,
     moreJobs,
-    othersGoOn: () => bystander.waitForCount(bystander.received().length + 50, patience.timeoutMs),
+    othersGoOn: () => bystander.waitForCount(bystander.received().length + 50),
     /** Stops publishing; one job for each message, in order, and nothing charged. */
     expectOneJobEach: async () => {
       await publisher.stop()
-      await service.drain(AbortSignal.timeout(patience.timeoutMs))
+      await service.drain(AbortSignal.timeout(patienceMs))
       expect(expectAllInOrder(await jobs(), publisher.published)).toBe(0)
       const others = bystander.received().map(({ body }) => said(body))
       expectAllInOrder(others, publisher.published)
@@ -87,7 +78,7 @@ describe.each(['pg18', 'pg15'] as const)(
       try {
         await locker.query('begin; lock table waybill.jobs in exclusive mode')
         for (let round = 0; round < 3; round++) {
-          const ended = waitFor(async () => (await terminate(database, `wait_event_type = 'Lock'`)) > 0, patience)
+          const ended = waitFor(async () => (await terminate(database, `wait_event_type = 'Lock'`)) > 0)
           await Promise.all([ended, othersGoOn()])
         }
         expect(await writtenDown(database.pool)).toEqual({ deliveries: 0, attempts: 0 })
@@ -105,7 +96,7 @@ describe.each(['pg18', 'pg15'] as const)(
       await moreJobs()
       for (let round = 0; round < 10; round++) {
         const ended = async (): Promise<boolean> => (await terminate(database, 'xact_start is not null')) > 0
-        await waitFor(ended, { ...patience, intervalMs: 0 })
+        await waitFor(ended, { intervalMs: 0 })
         await moreJobs()
       }
       await expectOneJobEach()

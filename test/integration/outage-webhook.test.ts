@@ -4,7 +4,6 @@ import { startHalfOpenProxy } from '../support/half-open-proxy.js'
 import { type Reply, startHttpReceiver } from '../support/http-receiver.js'
 import { type OutageCase, type Said, rideOut, said } from './outage-fixture.js'
 
-// patience is for a loaded machine, and several things are waited for in a row
 vi.setConfig({ testTimeout: 90_000 })
 
 /** An endpoint behind a network, and what it has accepted. While `refusal` is set it answers so. */

@@ -138,7 +138,7 @@ describe.each(['pg18', 'pg15'] as const)('partitions on %s', (server) => {
     await reader
     const published = await publishers.stop()
     expect(await countLog(db)).toBe(published)
-  }, 60_000)
+  })
 
   it('leaves publishers alone while a dump holds the table, says who that is, and goes through afterwards', async () => {
     const db = await createTestDatabase({ server })

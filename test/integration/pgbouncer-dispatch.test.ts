@@ -2,10 +2,9 @@ import { describe, expect, it, vi } from 'vitest'
 import type { DispatcherService } from '../../src/app/index.js'
 import { createTestDatabase, type TestDatabase } from '../support/database.js'
 import { startHttpReceiver } from '../support/http-receiver.js'
-import { waitFor } from '../support/wait-for.js'
-import { expectAllInOrder, patience, publishSteadily, said, startService } from './outage-fixture.js'
+import { patienceMs, waitFor } from '../support/wait-for.js'
+import { expectAllInOrder, publishSteadily, said, startService } from './outage-fixture.js'
 
-// patience is for a loaded machine, and several things are waited for in a row
 vi.setConfig({ testTimeout: 90_000 })
 
 describe.each(['pg18', 'pg15'] as const)('through PgBouncer in transaction mode to %s', (server) => {
@@ -34,7 +33,7 @@ describe.each(['pg18', 'pg15'] as const)('through PgBouncer in transaction mode 
   }
 
   const holds = (service: DispatcherService, lanes: number): Promise<unknown> =>
-    waitFor(() => service.lanes().length === lanes, { ...patience, what: `${lanes} lanes` })
+    waitFor(() => service.lanes().length === lanes, { what: `${lanes} lanes` })
 
   it.each([
     ['with a direct URL for LISTEN', true],
@@ -50,21 +49,21 @@ describe.each(['pg18', 'pg15'] as const)('through PgBouncer in transaction mode 
       await Promise.all([holds(first.service, 2), holds(second.service, 2)])
       const of = ({ delivered }: typeof first): number => [...delivered.values()].reduce((sum, n) => sum + n, 0)
       const before = [of(first), of(second)]
-      await waitFor(() => of(first) > (before[0] ?? 0) && of(second) > (before[1] ?? 0), patience)
+      await waitFor(() => of(first) > (before[0] ?? 0) && of(second) > (before[1] ?? 0))
       await first.service.stop()
       await holds(second.service, 4)
       await second.service.stop()
       const third = await start()
       await holds(third.service, 4)
       await publisher.stop()
-      await third.service.drain(AbortSignal.timeout(patience.timeoutMs))
+      await third.service.drain(AbortSignal.timeout(patienceMs))
       expect(expectAllInOrder(arrived(), publisher.published)).toBe(0)
       expect(expectAllInOrder(await jobs(), publisher.published)).toBe(0)
       for (const { events } of [first, second, third]) expect(events).toEqual([])
       await sleepsOrPolls(database, third.service, direct)
       const count = arrived().length
       await database.pool.query(`select waybill.publish('order.created', '{"key":"last","n":0}')`)
-      await waitFor(() => arrived().length > count, { ...patience, what: 'the last message' })
+      await waitFor(() => arrived().length > count, { what: 'the last message' })
       expect(arrived().at(-1)).toEqual({ key: 'last', n: 0 })
     },
   )
@@ -73,7 +72,7 @@ describe.each(['pg18', 'pg15'] as const)('through PgBouncer in transaction mode 
   async function sleepsOrPolls(database: TestDatabase, service: DispatcherService, direct: boolean): Promise<void> {
     const listeners = `select from pg_stat_activity where datname = current_database() and application_name = 'waybill listener'`
     if (direct) {
-      await waitFor(() => service.asleep, { ...patience, what: 'sleep' })
+      await waitFor(() => service.asleep, { what: 'sleep' })
       expect((await database.pool.query(listeners)).rowCount).toBe(1)
     } else {
       const { rows } = await database.pool.query(

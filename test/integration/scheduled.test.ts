@@ -2,7 +2,7 @@ import pg from 'pg'
 import { describe, expect, it } from 'vitest'
 import { ScriptedAdapter, publish } from '../support/dispatching.js'
 import { waitFor } from '../support/wait-for.js'
-import { count, patience, useDispatching } from './dispatching-fixture.js'
+import { count, useDispatching } from './dispatching-fixture.js'
 
 interface Later {
   readonly inMs: number
@@ -36,7 +36,7 @@ describe.each(['pg18', 'pg15'] as const)('scheduled messages on %s', (server) =>
     return at
   }
   const soundAsleep = async (dispatcher: { asleep: boolean }): Promise<void> => {
-    await waitFor(() => dispatcher.asleep, patience)
+    await waitFor(() => dispatcher.asleep)
   }
 
   it('are delivered at their time, whether the dispatcher is awake or asleep, and not before', async () => {
@@ -52,12 +52,12 @@ describe.each(['pg18', 'pg15'] as const)('scheduled messages on %s', (server) =>
         )
       ).rows[0]?.at as number
     const earlyAt = await due(early)
-    await waitFor(() => adapter.delivered.length >= 1, patience)
+    await waitFor(() => adapter.delivered.length >= 1)
     expect(await at.get(early)).toBeGreaterThanOrEqual(earlyAt)
     await soundAsleep(dispatcher)
     const late = await schedule(pool(), { inMs: 2500 })
     const lateAt = await due(late)
-    await waitFor(() => adapter.delivered.length >= 2, patience)
+    await waitFor(() => adapter.delivered.length >= 2)
     expect(adapter.ids()).toEqual([early, late])
     expect(await at.get(late)).toBeGreaterThanOrEqual(lateAt)
     expect(await count(pool(), 'scheduled')).toBe(0)
@@ -81,11 +81,11 @@ describe.each(['pg18', 'pg15'] as const)('scheduled messages on %s', (server) =>
     } finally {
       client.release()
     }
-    await waitFor(async () => (await count(pool(), 'scheduled', 'run_at > clock_timestamp()')) === 0, patience)
+    await waitFor(async () => (await count(pool(), 'scheduled', 'run_at > clock_timestamp()')) === 0)
     await start({ destinations: { crm: { adapter } } })
-    await waitFor(() => adapter.delivered.length >= 5, patience)
+    await waitFor(() => adapter.delivered.length >= 5)
     ids.push(await publish(pool(), 'order.created', {}, { key: 'one' }))
-    await waitFor(() => adapter.delivered.length >= 6, patience)
+    await waitFor(() => adapter.delivered.length >= 6)
     expect(adapter.ids()).toEqual([1, 2, 3, 0, 4, 5].map((i) => ids[i]))
   })
 
@@ -98,7 +98,7 @@ describe.each(['pg18', 'pg15'] as const)('scheduled messages on %s', (server) =>
     expect(await cancel(cancelled)).toEqual({ done: true })
     expect(await cancel(cancelled)).toEqual({ done: false })
     await start({ destinations: { crm: { adapter } } })
-    await waitFor(() => adapter.delivered.length >= 1, patience)
+    await waitFor(() => adapter.delivered.length >= 1)
     expect(adapter.ids()).toEqual([kept])
     expect(await cancel(kept)).toEqual({ done: false })
     expect(await count(pool(), 'messages')).toBe(1)
@@ -120,7 +120,7 @@ describe.each(['pg18', 'pg15'] as const)('scheduled messages on %s', (server) =>
       client.release()
     }
     const marker = await schedule(pool(), { inMs: 100 })
-    await waitFor(() => adapter.delivered.length > 0, patience)
+    await waitFor(() => adapter.delivered.length > 0)
     expect(adapter.ids()).toEqual([marker])
   })
 
@@ -133,11 +133,11 @@ describe.each(['pg18', 'pg15'] as const)('scheduled messages on %s', (server) =>
       const id = await schedule(client, { inMs: 200 })
       // another one is scheduled, staged and delivered meanwhile: everything up to then has been looked at
       const other = await schedule(pool(), { inMs: 600 })
-      await waitFor(() => adapter.ids().includes(other), patience)
+      await waitFor(() => adapter.ids().includes(other))
       await soundAsleep(dispatcher)
       await client.query('commit')
       const from = performance.now()
-      await waitFor(() => adapter.ids().includes(id), patience)
+      await waitFor(() => adapter.ids().includes(id))
       expect(performance.now() - from).toBeLessThan(5000)
     } finally {
       client.release()
@@ -148,7 +148,7 @@ describe.each(['pg18', 'pg15'] as const)('scheduled messages on %s', (server) =>
     const adapter = new ScriptedAdapter()
     await start({ destinations: { crm: { adapter } }, listen: false })
     const id = await schedule(pool(), { inMs: 300 })
-    await waitFor(() => adapter.ids().includes(id), patience)
+    await waitFor(() => adapter.ids().includes(id))
   })
 
   it('are moved once, by whichever dispatcher is there', async () => {
@@ -167,7 +167,7 @@ describe.each(['pg18', 'pg15'] as const)('scheduled messages on %s', (server) =>
     } finally {
       await client.end()
     }
-    await waitFor(() => one.delivered.length + two.delivered.length >= 700, patience)
+    await waitFor(() => one.delivered.length + two.delivered.length >= 700)
     expect(new Set([...one.ids(), ...two.ids()]).size).toBe(700)
     expect(await count(pool(), 'messages')).toBe(700)
     expect(await count(pool(), 'scheduled')).toBe(0)

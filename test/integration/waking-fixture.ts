@@ -8,8 +8,6 @@ import { eventually, waitFor } from '../support/wait-for.js'
 import { useDispatching } from './dispatching-fixture.js'
 
 /** Other tests' transactions on the same server may keep a dispatcher from sleeping soundly for a while. */
-export const patience = { timeoutMs: 25_000 }
-
 /** Heartbeats are 27 s apart: what arrives before the next one was not found by it. */
 const rareBeats = 60_000
 
@@ -42,7 +40,7 @@ export async function listen({ url, pool }: TestDatabase): Promise<Ear> {
     async caughtUp() {
       const marker = String(++markers)
       await pool.query(`select pg_notify('marker', $1)`, [marker])
-      await waitFor(() => heard.has(marker), { ...patience, what: 'the marker' })
+      await waitFor(() => heard.has(marker), { what: 'the marker' })
     },
   }
 }
@@ -67,7 +65,6 @@ export async function lastQueryAgo({ pool }: TestDatabase): Promise<number> {
 /** Asleep so soundly that it has asked the database nothing for longer than it ever waits between two looks. */
 export async function soundlyAsleep(database: TestDatabase, ...dispatchers: Dispatcher[]): Promise<void> {
   await waitFor(async () => dispatchers.every(({ asleep }) => asleep) && (await lastQueryAgo(database)) > 1300, {
-    ...patience,
     what: 'sound sleep',
   })
 }
@@ -98,8 +95,7 @@ export function useWaking(server: PostgresServer) {
       leaseMs: rareBeats,
       ...options,
     })
-    const got = (id: string): Promise<unknown> =>
-      waitFor(() => adapter.ids().includes(id), { ...patience, what: 'the delivery' })
+    const got = (id: string): Promise<unknown> => waitFor(() => adapter.ids().includes(id), { what: 'the delivery' })
     return { adapter, dispatcher, got }
   }
 
@@ -110,7 +106,7 @@ export function useWaking(server: PostgresServer) {
       await publish(pool(), 'order.created', {})
       await ear.caughtUp()
       expect(ear.wakes.length).toBe(from)
-    }, patience)
+    })
 
   /** Publishers notify: from a moment after it says that it is asleep. */
   async function countedAsleep(): Promise<boolean> {

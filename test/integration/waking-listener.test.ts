@@ -1,9 +1,8 @@
 import { describe, expect, it, vi } from 'vitest'
 import { publish } from '../support/dispatching.js'
 import { waitFor } from '../support/wait-for.js'
-import { cutListeners, lastQueryAgo, listen, patience, soundlyAsleep, useWaking } from './waking-fixture.js'
+import { cutListeners, lastQueryAgo, listen, soundlyAsleep, useWaking } from './waking-fixture.js'
 
-// patience is for a loaded machine, and several things are waited for in a row
 vi.setConfig({ testTimeout: 90_000 })
 
 describe.each(['pg18', 'pg15'] as const)('sleep on %s', (server) => {
@@ -12,7 +11,7 @@ describe.each(['pg18', 'pg15'] as const)('sleep on %s', (server) => {
   it('is none where notifications do not arrive, as through a pooler: it polls at least once a second', async () => {
     const ear = await listen(database())
     const { dispatcher, got } = await dispatching({ listenUrl: database().pgbouncerUrl })
-    await waitFor(async () => (await lastQueryAgo(database())) > 300, { ...patience, what: 'slow polling' })
+    await waitFor(async () => (await lastQueryAgo(database())) > 300, { what: 'slow polling' })
     await ear.caughtUp()
     const beats = ear.beats.length
     await got(await publish(pool(), 'order.created', {}))
@@ -32,7 +31,7 @@ describe('a dispatcher whose listening session ends', () => {
     await ear.caughtUp()
     const beats = ear.beats.length
     expect(await cutListeners(database())).toBe(1)
-    await waitFor(() => !dispatcher.asleep, patience)
+    await waitFor(() => !dispatcher.asleep)
     await got(await publish(pool(), 'order.created', {}))
     await ear.caughtUp()
     expect(ear.beats.length).toBe(beats)

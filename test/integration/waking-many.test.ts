@@ -2,9 +2,8 @@ import { describe, expect, it, vi } from 'vitest'
 import { fallAsleep, wakeUp } from '../../src/outbox/dispatcher-store.js'
 import { publish } from '../support/dispatching.js'
 import { waitFor } from '../support/wait-for.js'
-import { listen, patience, soundlyAsleep, useWaking } from './waking-fixture.js'
+import { listen, soundlyAsleep, useWaking } from './waking-fixture.js'
 
-// patience is for a loaded machine, and several things are waited for in a row
 vi.setConfig({ testTimeout: 90_000 })
 
 describe.each(['pg18', 'pg15'] as const)('of several dispatchers one that sleeps on %s', (server) => {
@@ -26,12 +25,12 @@ describe.each(['pg18', 'pg15'] as const)('of several dispatchers one that sleeps
   it('is one of two: each wakes for what the other would not deliver, also when one sleeps on', async () => {
     const ear = await listen(database())
     const [one, two] = [await dispatching({ leaseMs: 2000 }), await dispatching({ leaseMs: 2000 })]
-    await waitFor(() => [one, two].every(({ dispatcher }) => dispatcher.lanes().length === 1), patience)
+    await waitFor(() => [one, two].every(({ dispatcher }) => dispatcher.lanes().length === 1))
     for (let round = 0; round < 3; round++) {
-      await waitFor(() => one.dispatcher.asleep && two.dispatcher.asleep, patience)
+      await waitFor(() => one.dispatcher.asleep && two.dispatcher.asleep)
       const ids: string[] = []
       for (let i = 0; i < 8; i++) ids.push(await publish(pool(), 'order.created', {}, { key: `k${i}` }))
-      await waitFor(() => ids.every((id) => one.adapter.ids().includes(id) || two.adapter.ids().includes(id)), patience)
+      await waitFor(() => ids.every((id) => one.adapter.ids().includes(id) || two.adapter.ids().includes(id)))
       expect(ids.some((id) => one.adapter.ids().includes(id))).toBe(true)
       expect(ids.some((id) => two.adapter.ids().includes(id))).toBe(true)
     }

@@ -4,12 +4,9 @@ import { Ticker } from '../../src/dispatcher/ticker.js'
 import { isVisibleIn, parseSnapshot } from '../../src/outbox/snapshot.js'
 import { createTestDatabase } from '../support/database.js'
 import { publish } from '../support/dispatching.js'
-import { waitFor } from '../support/wait-for.js'
+import { patienceMs, waitFor } from '../support/wait-for.js'
 
-// patience is for a loaded machine, and several things are waited for in a row
 vi.setConfig({ testTimeout: 90_000 })
-
-const patience = { timeoutMs: 25_000 }
 
 // What a statement's columns do lies microseconds apart. Here the look at the sequence waits for an advisory lock.
 const gated = `
@@ -38,7 +35,7 @@ describe.each(['pg18', 'pg15'] as const)('a ticker on %s', (server) => {
           )
           return rowCount === 1
         },
-        { ...patience, what: 'the tick at the gate' },
+        { what: 'the tick at the gate' },
       )
       await publisher.query('begin')
       await publish(publisher, 'order.created', {})
@@ -48,7 +45,7 @@ describe.each(['pg18', 'pg15'] as const)('a ticker on %s', (server) => {
       let latest = await taking
       await publisher.query('commit')
       ticker.start()
-      const signal = AbortSignal.timeout(patience.timeoutMs)
+      const signal = AbortSignal.timeout(patienceMs)
       // nothing else is published: it must be found for its own sake
       while (!isVisibleIn(xid, parseSnapshot(latest.snapshot))) latest = await ticker.next(latest.number, signal)
       expect(isVisibleIn(xid, parseSnapshot(latest.snapshot))).toBe(true)

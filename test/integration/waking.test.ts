@@ -2,9 +2,8 @@ import { describe, expect, it, vi } from 'vitest'
 import { publish } from '../support/dispatching.js'
 import { uniqueName } from '../support/services.js'
 import { waitFor } from '../support/wait-for.js'
-import { listen, patience, soundlyAsleep, useWaking } from './waking-fixture.js'
+import { listen, soundlyAsleep, useWaking } from './waking-fixture.js'
 
-// patience is for a loaded machine, and several things are waited for in a row
 vi.setConfig({ testTimeout: 90_000 })
 
 describe.each(['pg18', 'pg15'] as const)('a sleeping dispatcher on %s', (server) => {
@@ -34,7 +33,7 @@ describe.each(['pg18', 'pg15'] as const)('a sleeping dispatcher on %s', (server)
     const { dispatcher, got } = await dispatching()
     const client = await transaction()
     const id = await publish(client, 'order.created', {})
-    await waitFor(() => dispatcher.asleep, patience)
+    await waitFor(() => dispatcher.asleep)
     await ear.caughtUp()
     const beats = ear.beats.length
     await client.query('commit')
@@ -68,7 +67,7 @@ describe.each(['pg18', 'pg15'] as const)('a sleeping dispatcher on %s', (server)
     // heartbeats 0.9 s apart: nothing else finds it, as nothing wakes it
     const { adapter, dispatcher, got } = await dispatching({ leaseMs: 2000 })
     const [loud, silent] = [uniqueName('loud'), uniqueName('silent')]
-    await waitFor(() => countedAsleep(), patience)
+    await waitFor(() => countedAsleep())
     const client = await transaction()
     const id = await publish(client, 'order.created', {})
     // a transaction that has notified can't be prepared
@@ -78,7 +77,7 @@ describe.each(['pg18', 'pg15'] as const)('a sleeping dispatcher on %s', (server)
     await client.query(`prepare transaction '${silent}'`)
     if (!soundly) {
       const beats = ear.beats.length
-      await waitFor(() => ear.beats.length > beats + 1 && dispatcher.asleep, patience)
+      await waitFor(() => ear.beats.length > beats + 1 && dispatcher.asleep)
     }
     await client.query(`commit prepared '${silent}'`)
     await got(prepared)

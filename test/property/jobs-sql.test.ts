@@ -68,7 +68,7 @@ describe.each(['pg18', 'pg15'] as const)('the SQL functions on %s', (server) => 
     )
     // the test itself got about
     expect(seen.size).toBeGreaterThan(10)
-  }, 120_000)
+  })
 })
 
 async function register(store: JobStore): Promise<string> {

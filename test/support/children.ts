@@ -4,7 +4,7 @@ import { createRequire } from 'node:module'
 import { createInterface } from 'node:readline'
 import { pathToFileURL } from 'node:url'
 import { onFileEnd } from './cleanup.js'
-import { waitFor } from './wait-for.js'
+import { patienceMs, waitFor } from './wait-for.js'
 
 export interface ChildExit {
   readonly code: number | null
@@ -73,7 +73,7 @@ export function spawnChild<Message = unknown>(script: string, options: ChildOpti
     exited,
     messages: () => messages,
     output: () => output,
-    async waitForMessage(fits, timeoutMs = 20_000) {
+    async waitForMessage(fits, timeoutMs = patienceMs) {
       try {
         return await waitFor(() => found(messages, fits) ?? failWhenEnded(child), { timeoutMs, what: 'the message' })
       } catch (error) {

@@ -89,7 +89,7 @@ export class Cluster {
     }
     const flags = Object.entries(all).map(([key, value]) => `-c ${key}=${value}`)
     await this.#control(['-w', '-o', flags.join(' '), '-l', join(this.#directory, '..', 'log'), 'start'])
-    await waitFor(() => this.#answers(), { timeoutMs: 30_000 })
+    await waitFor(() => this.#answers())
   }
 
   /** SIGQUIT to all of it: what was not flushed is gone. */

@@ -3,7 +3,7 @@ import { createServer as createTlsServer, type ServerOptions as TlsOptions } fro
 import type { AddressInfo, Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { onFileEnd } from './cleanup.js'
-import { waitFor } from './wait-for.js'
+import { patienceMs, waitFor } from './wait-for.js'
 
 export interface ReceivedRequest {
   /** In the order in which the requests arrived, from 0. */
@@ -99,7 +99,7 @@ export async function startHttpReceiver(
     url: `${options.tls === undefined ? 'http' : 'https'}://127.0.0.1:${port}`,
     port,
     received,
-    async waitForCount(count, timeoutMs = 10_000) {
+    async waitForCount(count, timeoutMs = patienceMs) {
       await waitFor(() => received().length >= count, { timeoutMs, what: `request ${count} at the receiver` })
       return received()
     },

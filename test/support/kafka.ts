@@ -2,7 +2,7 @@ import kafkajs, { type Admin, type ITopicConfig, type Kafka, type KafkaMessage }
 import { createTopic } from '../../scripts/services/kafka-topics.js'
 import { onFileEnd } from './cleanup.js'
 import { serviceUrl, uniqueName } from './services.js'
-import { waitFor } from './wait-for.js'
+import { patienceMs, waitFor } from './wait-for.js'
 
 export interface TestTopic {
   readonly name: string
@@ -46,7 +46,7 @@ export async function createTestTopic(
 }
 
 /** Reads a topic from its beginning until `count` records have come; in order within each partition. */
-export async function consumeAll(topic: string, count: number, timeoutMs = 20_000): Promise<ConsumedRecord[]> {
+export async function consumeAll(topic: string, count: number, timeoutMs = patienceMs): Promise<ConsumedRecord[]> {
   const groupId = uniqueName('waybill.test.group')
   const consumer = kafkaClient().consumer({ groupId })
   const records: ConsumedRecord[] = []

@@ -8,7 +8,7 @@ import {
 } from 'amqplib'
 import { onFileEnd } from './cleanup.js'
 import { serviceUrl, uniqueName } from './services.js'
-import { waitFor } from './wait-for.js'
+import { patienceMs, waitFor } from './wait-for.js'
 
 export interface TestQueue {
   readonly name: string
@@ -58,7 +58,7 @@ export async function createTestExchange(
 }
 
 /** Takes `count` messages from a queue, in order, and acknowledges them. */
-export async function consumeQueue(name: string, count: number, timeoutMs = 10_000): Promise<ConsumeMessage[]> {
+export async function consumeQueue(name: string, count: number, timeoutMs = patienceMs): Promise<ConsumeMessage[]> {
   return withChannel(async (channel) => {
     const messages: ConsumeMessage[] = []
     await channel.prefetch(count)

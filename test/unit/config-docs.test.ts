@@ -93,7 +93,7 @@ describe('docs/configuration.md', () => {
     const [ofWrong, ...errors] = compilerErrors([wrong, ...code])
     expect(errors).toEqual(code.map(() => []))
     expect(ofWrong?.join('\n')).toContain('lakes')
-  }, 120_000)
+  })
 
   it('names every key, option and variable', () => {
     const unnamed = (names: readonly string[], text: string): string[] =>
