@@ -68,14 +68,19 @@ describe.each(['pg18', 'pg15'] as const)('a worker on %s', (server) => {
     const order: unknown[] = []
     await insertJobs(database().pool, [
       { name: 'work', queue, priority: 3, args: 3 },
-      { name: 'work', queue, priority: 0, args: 'later', runAt: new Date(Date.now() + 400) },
       { name: 'work', queue, priority: 1, args: 1 },
       { name: 'work', queue, priority: 0, args: 0 },
       { name: 'work', queue, priority: 0, args: 'second' },
     ])
     await startWorker(database(), queue, { work: ({ args }) => void order.push(args) }, { concurrency: 1 })
+    await waitFor(() => order.length === 4)
+    expect(order).toEqual([0, 'second', 1, 3])
+    const { rows } = await database().pool.query<{ due: Date }>(`select clock_timestamp() + interval '400 ms' as due`)
+    const due = rows[0]?.due as Date
+    await enqueue(database().pool, { name: 'work', queue, args: 'later', runAt: due })
     await waitFor(() => order.length === 5)
-    expect(order).toEqual([0, 'second', 1, 3, 'later'])
+    expect(order[4]).toBe('later')
+    expect(Date.now()).toBeGreaterThanOrEqual(due.getTime())
   })
 
   it('retries with backoff, keeps the last errors, and discards after the last attempt', async () => {

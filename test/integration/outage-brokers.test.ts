@@ -1,12 +1,10 @@
-import { describe, it, vi } from 'vitest'
+import { describe, it } from 'vitest'
 import { kafkaDestination } from '../contract/kafka-fixture.js'
 import { rabbitDestination } from '../contract/rabbitmq-fixture.js'
 import { createTestDatabase } from '../support/database.js'
 import type { HalfOpenProxy } from '../support/half-open-proxy.js'
 import { amqpUrl } from '../support/rabbitmq.js'
 import { type OutageCase, rideOut, said } from './outage-fixture.js'
-
-vi.setConfig({ testTimeout: 90_000 })
 
 type Broker = Pick<OutageCase, 'kind' | 'options' | 'arrived'> & { readonly proxy: HalfOpenProxy }
 

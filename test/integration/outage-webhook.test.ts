@@ -1,10 +1,8 @@
-import { describe, expect, it, vi } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { createTestDatabase } from '../support/database.js'
 import { startHalfOpenProxy } from '../support/half-open-proxy.js'
 import { type Reply, startHttpReceiver } from '../support/http-receiver.js'
 import { type OutageCase, type Said, rideOut, said } from './outage-fixture.js'
-
-vi.setConfig({ testTimeout: 90_000 })
 
 /** An endpoint behind a network, and what it has accepted. While `refusal` is set it answers so. */
 async function endpoint() {

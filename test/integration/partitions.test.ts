@@ -14,13 +14,13 @@ import { withClient } from '../support/with-client.js'
 const tailOf = (ranges: readonly PartitionInfo[]): PartitionInfo | undefined => ranges.at(-1)
 const bounds = (ranges: readonly PartitionInfo[]) => ranges.map(({ lower, upper }) => [lower, upper])
 
-/** Publishes from several sessions until told to stop; a publisher that queues for longer than a second fails. */
+/** Publishes from several sessions until told to stop; a publisher that queues for longer than ten seconds fails. */
 function publishing(db: TestDatabase, sessions = 4) {
   let stop = false
   let published = 0
   const running = Array.from({ length: sessions }, () =>
     withClient(db.url, async (client) => {
-      await client.query(`set lock_timeout = '1s'`)
+      await client.query(`set lock_timeout = '10s'`)
       while (!stop) {
         await client.query(`select waybill.publish('order.created', '{}')`)
         published += 1
@@ -113,7 +113,7 @@ describe.each(['pg18', 'pg15'] as const)('partitions on %s', (server) => {
     const publishers = publishing(db)
     let reading = true
     const reader = withClient(db.url, async (client) => {
-      await client.query(`set lock_timeout = '1s'`)
+      await client.query(`set lock_timeout = '10s'`)
       let after = 3_000_000
       while (reading) {
         const { rows } = await client.query<{ last: string }>(

@@ -1,11 +1,9 @@
-import { describe, expect, it, vi } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import type { DispatcherService } from '../../src/app/index.js'
 import { createTestDatabase, type TestDatabase } from '../support/database.js'
 import { startHttpReceiver } from '../support/http-receiver.js'
 import { patienceMs, waitFor } from '../support/wait-for.js'
 import { expectAllInOrder, publishSteadily, said, startService } from './outage-fixture.js'
-
-vi.setConfig({ testTimeout: 90_000 })
 
 describe.each(['pg18', 'pg15'] as const)('through PgBouncer in transaction mode to %s', (server) => {
   /** Two lanes of a webhook and one of jobs, by dispatchers whose sessions are the pooler's. */

@@ -6,18 +6,9 @@ import { dropPartitions, heldBack, laneFloors, runMaintenance } from '../../src/
 import { checkSequence, mendSequence } from '../../src/outbox/sequence-guard.js'
 import { createTestDatabase, type TestDatabase } from '../support/database.js'
 import { waitFor } from '../support/wait-for.js'
+import { withClient } from '../support/with-client.js'
 
 const hour = 3_600_000
-
-async function withClient<T>(db: TestDatabase, work: (client: pg.Client) => Promise<T>): Promise<T> {
-  const client = new pg.Client({ connectionString: db.url })
-  await client.connect()
-  try {
-    return await work(client)
-  } finally {
-    await client.end()
-  }
-}
 
 interface Delta {
   readonly fromFloor?: number
@@ -83,14 +74,14 @@ async function fill(db: TestDatabase, seq: number, count: number, ageHours: numb
 
 /** Four old ranges of 100 rows each, and the tip in the fourth; more ahead. */
 async function oldLog(db: TestDatabase): Promise<void> {
-  await withClient(db, (client) => extendPartitions(client, { ahead: 6 }))
+  await withClient(db.url, (client) => extendPartitions(client, { ahead: 6 }))
   await fill(db, 1, 100, 100)
   await fill(db, 1_000_001, 100, 90)
   await fill(db, 2_000_001, 100, 80)
   await fill(db, 3_000_001, 100, 0)
 }
 
-const names = async (db: TestDatabase) => (await withClient(db, listPartitions)).map((range) => range.name)
+const names = async (db: TestDatabase) => (await withClient(db.url, listPartitions)).map((range) => range.name)
 const drained = (floor: number): Delta => ({ toFloor: floor, ceiling: floor, after: floor, fromFloor: floor })
 
 describe.each(['pg18', 'pg15'] as const)('retention on %s', (server) => {
@@ -126,7 +117,7 @@ describe.each(['pg18', 'pg15'] as const)('retention on %s', (server) => {
       why: 'lanes',
       lanes: [{ laneId: slow, floor: 1_000_050 }],
     })
-    const held = await withClient(db, (client) => heldBack(client, { retentionMs: hour, diskBytes: 10 ** 15 }))
+    const held = await withClient(db.url, (client) => heldBack(client, { retentionMs: hour, diskBytes: 10 ** 15 }))
     expect(held.lanes).toMatchObject([
       {
         laneId: slow,
@@ -156,7 +147,7 @@ describe.each(['pg18', 'pg15'] as const)('retention on %s', (server) => {
       dropped: [{ name: 'messages_p1' }],
       kept: { partition: 'messages_p1000001', lanes: [{ laneId: id, parked: 1_000_002 }] },
     })
-    const held = await withClient(db, (client) => heldBack(client, { retentionMs: hour }))
+    const held = await withClient(db.url, (client) => heldBack(client, { retentionMs: hour }))
     expect(held).toMatchObject({ lanes: [{ laneId: id, byParked: true, floorSeq: 1_000_001 }], daysUntilFull: null })
     await db.pool.query('delete from waybill.deliveries')
     const fresh = await lane(db, 'new', [])
@@ -176,7 +167,7 @@ describe.each(['pg18', 'pg15'] as const)('retention on %s', (server) => {
     await lane(db, 'within', [
       { toFloor: 900, ceiling: 900, after: 500, to: '60:60:', running: [{ xid: '51', floor: 300 }], fromFloor: 700 },
     ])
-    const floors = await withClient(db, laneFloors)
+    const floors = await withClient(db.url, laneFloors)
     expect(floors.map(({ destination, floor }) => [destination, floor])).toEqual([
       ['known', 300],
       ['ended', 900],
@@ -188,7 +179,7 @@ describe.each(['pg18', 'pg15'] as const)('retention on %s', (server) => {
   it('waits for transactions that may still commit into a range, and loses nothing of them', async () => {
     const db = await createTestDatabase({ server })
     await oldLog(db)
-    await withClient(db, async (slow) => {
+    await withClient(db.url, async (slow) => {
       await slow.query('begin')
       // xid, then a seq of the first range; the row comes much later
       await slow.query(
@@ -213,11 +204,11 @@ describe.each(['pg18', 'pg15'] as const)('retention on %s', (server) => {
   it('takes up what an old snapshot kept from being detached, and makes no publisher wait meanwhile', async () => {
     const db = await createTestDatabase({ server })
     await oldLog(db)
-    await withClient(db, async (dump) => {
+    await withClient(db.url, async (dump) => {
       await dump.query('begin isolation level repeatable read; select from waybill.messages limit 1')
       const dropping = dropPartitions(db.pool, { retentionMs: 95 * hour, withinMs: 600 })
-      await withClient(db, async (publisher) => {
-        await publisher.query(`set lock_timeout = '500ms'`)
+      await withClient(db.url, async (publisher) => {
+        await publisher.query(`set lock_timeout = '10s'`)
         for (let i = 0; i < 50; i++) await publisher.query(`select waybill.publish('order.created', '{}')`)
       })
       expect(await dropping).toMatchObject({ dropped: [], kept: { partition: 'messages_p1', why: 'detaching' } })
@@ -353,8 +344,8 @@ describe.each(['pg18', 'pg15'] as const)('retention on %s', (server) => {
     let stop = false
     let published = 0
     const publishers = Array.from({ length: 3 }, () =>
-      withClient(db, async (client) => {
-        await client.query(`set lock_timeout = '1s'`)
+      withClient(db.url, async (client) => {
+        await client.query(`set lock_timeout = '10s'`)
         while (!stop) {
           await client.query(`select waybill.publish('order.created', '{}')`)
           published += 1
@@ -363,7 +354,7 @@ describe.each(['pg18', 'pg15'] as const)('retention on %s', (server) => {
     )
     await waitFor(() => published > 50)
     const report = await dropPartitions(db.pool, { retentionMs: hour })
-    await withClient(db, (client) => extendPartitions(client, { ahead: 8 }))
+    await withClient(db.url, (client) => extendPartitions(client, { ahead: 8 }))
     expect(report.dropped.map((range) => range.name)).toEqual(['messages_p1', 'messages_p1000001', 'messages_p2000001'])
     stop = true
     await Promise.all(publishers)
@@ -374,7 +365,7 @@ describe.each(['pg18', 'pg15'] as const)('retention on %s', (server) => {
 describe.each(['pg18', 'pg15'] as const)('the sequence on %s', (server) => {
   it('set back is found, mended and audited, and what was published meanwhile is found for each lane', async () => {
     const db = await createTestDatabase({ server })
-    await withClient(db, async (client) => {
+    await withClient(db.url, async (client) => {
       await client.query(`select waybill.publish('order.created', '{}') from generate_series(1, 500)`)
       const id = await lane(db, 'crm', [drained(500)])
       expect(await checkSequence(client)).toEqual({ ok: true, last: 500 })
@@ -411,9 +402,9 @@ describe.each(['pg18', 'pg15'] as const)('the sequence on %s', (server) => {
 
   it('with a cache or a cycle is found and mended, and other sessions forget what they had cached', async () => {
     const db = await createTestDatabase({ server })
-    await withClient(db, async (client) => {
+    await withClient(db.url, async (client) => {
       await client.query('alter sequence waybill.message_seq cache 20 cycle')
-      await withClient(db, async (other) => {
+      await withClient(db.url, async (other) => {
         await other.query(`select waybill.publish('order.created', '{}')`)
         expect(await checkSequence(client)).toMatchObject({
           ok: false,

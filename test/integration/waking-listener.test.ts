@@ -1,9 +1,7 @@
-import { describe, expect, it, vi } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { publish } from '../support/dispatching.js'
 import { waitFor } from '../support/wait-for.js'
 import { cutListeners, lastQueryAgo, listen, soundlyAsleep, useWaking } from './waking-fixture.js'
-
-vi.setConfig({ testTimeout: 90_000 })
 
 describe.each(['pg18', 'pg15'] as const)('sleep on %s', (server) => {
   const { database, pool, dispatching } = useWaking(server)

@@ -1,12 +1,10 @@
-import { describe, expect, it, vi } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { systemClock } from '../../src/core/clock.js'
 import { Ticker } from '../../src/dispatcher/ticker.js'
 import { isVisibleIn, parseSnapshot } from '../../src/outbox/snapshot.js'
 import { createTestDatabase } from '../support/database.js'
 import { publish } from '../support/dispatching.js'
 import { patienceMs, waitFor } from '../support/wait-for.js'
-
-vi.setConfig({ testTimeout: 90_000 })
 
 // What a statement's columns do lies microseconds apart. Here the look at the sequence waits for an advisory lock.
 const gated = `

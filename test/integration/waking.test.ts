@@ -1,10 +1,8 @@
-import { describe, expect, it, vi } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { publish } from '../support/dispatching.js'
 import { uniqueName } from '../support/services.js'
 import { waitFor } from '../support/wait-for.js'
 import { listen, soundlyAsleep, useWaking } from './waking-fixture.js'
-
-vi.setConfig({ testTimeout: 90_000 })
 
 describe.each(['pg18', 'pg15'] as const)('a sleeping dispatcher on %s', (server) => {
   const { database, pool, countedAsleep, dispatching, quiet, transaction } = useWaking(server)
