@@ -19,16 +19,8 @@ export const kafka: Service = {
   readyWithinMs: 120_000,
   stopSignal: 'SIGTERM',
   async start({ directory, logFile, progress }) {
-    const classPath = await kafkaClassPath(progress)
     const ports = { broker: await pickPort(9092), controller: await pickPort(9093) }
-    const properties = join(directory, 'server.properties')
-    const logging = join(directory, 'log4j2.properties')
-    await writeFile(properties, serverProperties(ports, join(directory, 'data')))
-    await writeFile(logging, loggingProperties)
-    const java = [`-Dlog4j2.configurationFile=${logging}`, '-cp', classPath]
-    // Kafka's ids are 16 bytes in base64url. Its tool can draw one, but that is one more start of a JVM.
-    const cluster = `W${randomBytes(16).toString('base64url').slice(1)}`
-    await run('java', [...java, 'kafka.tools.StorageTool', 'format', '-t', cluster, '-c', properties])
+    await prepareKafka({ directory, clusterId: drawClusterId(), id: 1, nodes: [ports], progress })
     const pid = await launchKafka({ directory, logFile })
     return { name: 'kafka', pid, ports, url: `127.0.0.1:${ports.broker}`, directory, logFile }
   },
@@ -54,6 +46,42 @@ export const kafka: Service = {
   },
 }
 
+export interface KafkaPorts {
+  readonly broker: number
+  readonly controller: number
+}
+
+/** Kafka's ids are 16 bytes in base64url. Its tool can draw one, but that is one more start of a JVM. */
+export function drawClusterId(): string {
+  return `W${randomBytes(16).toString('base64url').slice(1)}`
+}
+
+/** Writes the configuration of a node, broker and controller in one, and formats its storage. */
+export async function prepareKafka({
+  directory,
+  clusterId,
+  id,
+  nodes,
+  progress = () => undefined,
+}: {
+  /** Empty. */
+  readonly directory: string
+  readonly clusterId: string
+  /** From 1. */
+  readonly id: number
+  /** Of all nodes, this one among them: node 1 first. */
+  readonly nodes: readonly KafkaPorts[]
+  readonly progress?: (text: string) => void
+}): Promise<void> {
+  const classPath = await kafkaClassPath(progress)
+  const properties = join(directory, 'server.properties')
+  const logging = join(directory, 'log4j2.properties')
+  await writeFile(properties, serverProperties(id, nodes, join(directory, 'data')))
+  await writeFile(logging, loggingProperties)
+  const java = [`-Dlog4j2.configurationFile=${logging}`, '-cp', classPath]
+  await run('java', [...java, 'kafka.tools.StorageTool', 'format', '-t', clusterId, '-c', properties])
+}
+
 /** Starts the node of a directory that `start` has prepared. */
 export async function launchKafka({ directory, logFile }: { directory: string; logFile: string }): Promise<number> {
   const classPath = await kafkaClassPath(() => undefined)
@@ -64,10 +92,13 @@ export async function launchKafka({ directory, logFile }: { directory: string; l
   })
 }
 
-function serverProperties(ports: { readonly broker: number; readonly controller: number }, data: string): string {
+function serverProperties(id: number, nodes: readonly KafkaPorts[], data: string): string {
+  const ports = nodes[id - 1] as KafkaPorts
+  const replicas = Math.min(3, nodes.length)
+  const inSync = replicas > 1 ? 2 : 1
   return `process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@127.0.0.1:${ports.controller}
+node.id=${id}
+controller.quorum.voters=${nodes.map(({ controller }, i) => `${i + 1}@127.0.0.1:${controller}`).join()}
 listeners=PLAINTEXT://127.0.0.1:${ports.broker},CONTROLLER://127.0.0.1:${ports.controller}
 advertised.listeners=PLAINTEXT://127.0.0.1:${ports.broker}
 controller.listener.names=CONTROLLER
@@ -75,15 +106,15 @@ listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 log.dirs=${data}
 auto.create.topics.enable=false
 num.partitions=1
-default.replication.factor=1
-min.insync.replicas=1
-offsets.topic.replication.factor=1
+default.replication.factor=${replicas}
+min.insync.replicas=${inSync}
+offsets.topic.replication.factor=${replicas}
 offsets.topic.num.partitions=4
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
+transaction.state.log.replication.factor=${replicas}
+transaction.state.log.min.isr=${inSync}
 transaction.state.log.num.partitions=4
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
+share.coordinator.state.topic.replication.factor=${replicas}
+share.coordinator.state.topic.min.isr=${inSync}
 group.initial.rebalance.delay.ms=0
 num.network.threads=2
 num.io.threads=4

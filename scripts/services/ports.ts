@@ -3,9 +3,9 @@ import { isDefaultSet } from './paths.js'
 
 const handedOut = new Set<number>()
 
-/** The standard port where it is free (in the default set of services), else a random free one. */
-export async function pickPort(standard: number): Promise<number> {
-  if (isDefaultSet() && (await take(standard))) return standard
+/** The standard port, if given, where it is free (in the default set of services), else a random free one. */
+export async function pickPort(standard?: number): Promise<number> {
+  if (standard !== undefined && isDefaultSet() && (await take(standard))) return standard
   for (let attempt = 0; attempt < 100; attempt++) {
     // Below the ephemeral range, so that no outgoing connection takes it before the service does.
     const port = 20_000 + Math.floor(Math.random() * 12_000)

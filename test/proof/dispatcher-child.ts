@@ -23,9 +23,8 @@ const dispatcher = createDispatcher(
       bus: rabbitmq({
         ...patience,
         ...{ url: settings.amqpUrl, exchange: '', routingKey: settings.queue, confirmTimeout: '3s', heartbeat: '2s' },
-        declare: { queues: [{ name: settings.queue }] },
       }),
-      lake: kafka({ ...patience, brokers: [settings.broker], topic: settings.kafkaTopic }),
+      lake: kafka({ ...patience, brokers: [...settings.brokers], topic: settings.kafkaTopic }),
       work: jobs({ ...patience, queue: 'proof' }),
     },
     routes: { '**': ['crm', 'bus', 'lake', 'work'] },

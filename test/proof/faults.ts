@@ -1,9 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import pg from 'pg'
 import { waitFor } from '../support/wait-for.js'
 import { withClient } from '../support/with-client.js'
 import type { Fleet } from './fleet.js'
-import type { Manner } from './receivers.js'
-import type { Stage, StageSet } from './stage.js'
+import { type Manner, deleteEmpty, drainQueue } from './receivers.js'
+import type { Need, Stage, StageSet } from './stage.js'
 
 /** Of the lanes of the proof. */
 export const leaseMs = 3000
@@ -25,7 +26,7 @@ export interface Fault {
   readonly strike: (scene: Scene) => Promise<void>
   /** Once, and not again. */
   readonly once?: boolean
-  readonly standby?: boolean
+  readonly needs?: readonly Need[]
 }
 
 const between = (scene: Scene, low: number, high: number): number => low + scene.random() * (high - low)
@@ -38,6 +39,30 @@ const lasting =
     await begin(scene)
     await sleep(between(scene, low, high)).finally(() => end(scene))
   }
+
+/** Seconds that a clock is set off by. */
+const step = ({ random }: Scene): number => (random() < 0.5 ? -3600 : 3600)
+
+async function endSessions(url: string, share: number): Promise<void> {
+  await withClient(url, (client) =>
+    client.query(
+      `select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid() and random() < $1`,
+      [share],
+    ),
+  )
+}
+
+/** Takes one more connection; false when there is none left. */
+async function grab(connectionString: string, grabbed: pg.Client[]): Promise<boolean> {
+  const client = new pg.Client({ connectionString, connectionTimeoutMillis: 5000 })
+  client.on('error', () => undefined)
+  const got = await client.connect().then(
+    () => true,
+    () => false,
+  )
+  if (got) grabbed.push(client)
+  return got
+}
 
 const manners: readonly Manner[] = [
   { stores: true, reply: { status: 204 } },
@@ -87,7 +112,7 @@ export const faults: readonly Fault[] = [
     name: 'failover',
     title: 'PostgreSQL fails over to an asynchronous stand-by that lags',
     once: true,
-    standby: true,
+    needs: ['standby'],
     async strike(scene) {
       const { cluster, standby, address } = scene.set
       if (!standby) throw new Error('no stand-by')
@@ -102,13 +127,7 @@ export const faults: readonly Fault[] = [
   {
     name: 'terminate',
     title: 'sessions are ended (pg_terminate_backend)',
-    async strike({ set }) {
-      await withClient(set.url, (client) =>
-        client.query(
-          `select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid() and random() < 0.5`,
-        ),
-      )
-    },
+    strike: ({ set }) => endSessions(set.url, 0.5),
   },
   {
     name: 'holder',
@@ -130,6 +149,85 @@ export const faults: readonly Fault[] = [
       ({ set }) => set.databaseLink.swallow(),
       ({ set }) => set.databaseLink.restore(),
     ),
+  },
+  {
+    name: 'connections',
+    title: 'sessions are ended, and others take all connections of PostgreSQL',
+    async strike(scene) {
+      const { cluster } = scene.set
+      const grabbed: pg.Client[] = []
+      try {
+        const until = performance.now() + between(scene, 3000, 5000)
+        while (performance.now() < until) {
+          await endSessions(cluster.url, 1).catch(() => undefined)
+          while (await grab(cluster.url, grabbed));
+          await sleep(100)
+        }
+      } finally {
+        await Promise.all(grabbed.map((client) => client.end()))
+      }
+    },
+  },
+  {
+    name: 'disk-full',
+    title: "the disk of PostgreSQL's write-ahead log is full, and emptied seconds later",
+    needs: ['small disk'],
+    async strike(scene) {
+      const { cluster, walDisk } = scene.set
+      if (!walDisk) throw new Error('no small disk')
+      await walDisk.fill()
+      // each switch wants the next segment: it is the server that finds that there is no room
+      await withClient(cluster.url, async (client) => {
+        for (;;) await client.query(`select pg_logical_emit_message(true, 'proof', 'x'), pg_switch_wal()`)
+      }).catch(() => undefined)
+      await sleep(between(scene, 1000, 3000))
+      await walDisk.clear()
+      await waitFor(async () => (await cluster.answers()) || cluster.start().catch(() => false))
+    },
+  },
+  {
+    name: 'clock-dispatcher',
+    title: "a dispatcher's wall clock is set forward or back by an hour, and right again",
+    needs: ['clocks'],
+    async strike(scene) {
+      const one = anyone(scene)
+      await scene.fleet.setClock(one, step(scene))
+      await sleep(between(scene, 2000, 5000))
+      await scene.fleet.setClock(one, 0)
+    },
+  },
+  {
+    name: 'clock-database',
+    title: "PostgreSQL's wall clock is set forward or back by an hour, and right again",
+    needs: ['clocks'],
+    async strike(scene) {
+      const { clock } = scene.set
+      await clock?.set(step(scene))
+      await sleep(between(scene, 2000, 5000))
+      await clock?.set(0)
+    },
+  },
+  {
+    name: 'queue-deleted',
+    title: 'the queue is deleted under the publishers, and declared again seconds later',
+    async strike(scene) {
+      const { stage, set } = scene
+      // what is in the queue would go with it: publishers' next messages wait on the wire until it is gone
+      set.rabbitLink.swallow('toServer')
+      try {
+        for (let quiet = 0; quiet < 2; quiet++) {
+          await sleep(150)
+          const arrivals = await drainQueue(stage.rabbit.url, set.name)
+          set.drained.push(...arrivals)
+          if (arrivals.length > 0) quiet = -1
+        }
+        await deleteEmpty(stage.rabbit.url, set.name)
+      } finally {
+        set.rabbitLink.restore()
+      }
+      await sleep(between(scene, 1000, 4000))
+      await stage.declareQueue(set.name)
+    },
   },
   {
     name: 'rabbitmq-kill',
@@ -171,6 +269,18 @@ export const faults: readonly Fault[] = [
     },
   },
   {
+    name: 'kafka-leader',
+    title: 'one of three Kafka nodes is killed or shut down, so that leaders move, and started again',
+    needs: ['three brokers'],
+    async strike(scene) {
+      const { brokers } = scene.set
+      const one = brokers[Math.floor(scene.random() * brokers.length)]
+      await (scene.random() < 0.5 ? one?.kill() : one?.stop())
+      await sleep(between(scene, 1000, 4000))
+      await one?.start()
+    },
+  },
+  {
     name: 'kafka-frozen',
     title: 'the Kafka broker answers nothing for seconds (SIGSTOP)',
     strike: lasting(
@@ -199,6 +309,7 @@ export const mixtures: readonly string[] = [
   'kill+partner+terminate',
   'freeze+rabbitmq-silent+kafka-frozen',
   'kill+freeze+database-crash+rabbitmq-kill+kafka-kill+partner',
+  'clock-dispatcher+clock-database+queue-deleted+connections+disk-full',
 ]
 
 /** Resolves when all that a fault may have left behind answers again. */

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type TestChild, spawnChild } from '../support/children.js'
+import { WallClock } from '../support/wall-clock.js'
 
 /** What a dispatcher of the proof is given. */
 export interface DispatcherSettings {
@@ -7,7 +8,7 @@ export interface DispatcherSettings {
   readonly webhookUrl: string
   readonly amqpUrl: string
   readonly queue: string
-  readonly broker: string
+  readonly brokers: readonly string[]
   readonly kafkaTopic: string
   readonly leaseMs: number
   readonly shards: number
@@ -21,6 +22,7 @@ const restartMs = 500
 export class Fleet {
   readonly #settings: DispatcherSettings
   readonly #members: (TestChild<unknown> | undefined)[] = []
+  readonly #clocks: WallClock[] = []
   #stopping = false
   readonly #gone: TestChild<unknown>[] = []
 
@@ -32,7 +34,9 @@ export class Fleet {
     return this.#members.length
   }
 
-  async start(count: number): Promise<void> {
+  /** `clocks`: each goes by a wall clock of its own, which can be set. */
+  async start(count: number, { clocks }: { readonly clocks: boolean }): Promise<void> {
+    if (clocks) for (let i = 0; i < count; i++) this.#clocks.push(await WallClock.create())
     const members = Array.from({ length: count }, (_, i) => this.#launch(i))
     await Promise.all(members.map((member) => member.waitForMessage(() => true, 60_000)))
   }
@@ -40,6 +44,11 @@ export class Fleet {
   /** SIGKILL: it can put nothing in order. */
   async kill(index: number): Promise<void> {
     await this.#members[index]?.kill('SIGKILL')
+  }
+
+  /** Sets its wall clock so many seconds ahead of the machine's, or behind it. */
+  async setClock(index: number, seconds: number): Promise<void> {
+    await this.#clocks[index]?.set(seconds)
   }
 
   freeze(index: number): void {
@@ -81,7 +90,7 @@ export class Fleet {
 
   #launch(index: number): TestChild<unknown> {
     const child = spawnChild(new URL('dispatcher-child.ts', import.meta.url).pathname, {
-      env: { WAYBILL_PROOF: JSON.stringify(this.#settings) },
+      env: { WAYBILL_PROOF: JSON.stringify(this.#settings), ...this.#clocks[index]?.env },
     })
     this.#members[index] = child
     void child.exited.then(async () => {

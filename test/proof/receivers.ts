@@ -68,9 +68,20 @@ export async function drainQueue(url: string, queue: string): Promise<Arrival[]>
   }
 }
 
+/** Rejects when something was in it: that is gone, and the counts with it. */
+export async function deleteEmpty(url: string, queue: string): Promise<void> {
+  const connection = await connect(url, { timeout: 5000 })
+  try {
+    const { messageCount } = await (await connection.createChannel()).deleteQueue(queue)
+    if (messageCount > 0) throw new Error(`${queue} was deleted with ${messageCount} messages in it`)
+  } finally {
+    await connection.close()
+  }
+}
+
 /** All that a topic holds, in order within each partition. */
-export async function readTopic(broker: string, topic: string): Promise<Arrival[]> {
-  const kafka = new kafkajs.Kafka({ brokers: [broker], clientId: 'proof', logLevel: kafkajs.logLevel.NOTHING })
+export async function readTopic(brokers: readonly string[], topic: string): Promise<Arrival[]> {
+  const kafka = new kafkajs.Kafka({ brokers: [...brokers], clientId: 'proof', logLevel: kafkajs.logLevel.NOTHING })
   const admin = kafka.admin()
   const consumer = kafka.consumer({ groupId: `${topic}-${Date.now()}` })
   await admin.connect()

@@ -50,10 +50,16 @@ const dispatchers = 3
 export async function prove(stage: Stage, chosen: readonly Fault[], options: ProofOptions): Promise<ProofResult> {
   const name = chosen.map((fault) => fault.name).join('+')
   const random = randomOf(`${options.seed}/${name}`)
-  const set = await stage.set({ standby: chosen.some((fault) => fault.standby) })
+  const needs = new Set(chosen.flatMap((fault) => fault.needs ?? []))
+  const set = await stage.set(needs)
   const load = new Load({ url: set.url, random, rate: options.rate, clients: 6, keys: 40 })
   const fleet = new Fleet({
-    ...{ webhookUrl: stage.webhookUrl, broker: stage.kafka.url, queue: set.name, kafkaTopic: set.name },
+    ...{
+      webhookUrl: stage.webhookUrl,
+      brokers: set.brokers.map(({ url }) => url),
+      queue: set.name,
+      kafkaTopic: set.name,
+    },
     ...{ leaseMs, shards, window },
     databaseUrl: set.databaseLink.through(set.url),
     amqpUrl: set.rabbitLink.through(stage.rabbit.url),
@@ -61,7 +67,7 @@ export async function prove(stage: Stage, chosen: readonly Fault[], options: Pro
   const scene: Scene = { stage, set, fleet, random }
   try {
     await load.prepare()
-    await fleet.start(dispatchers)
+    await fleet.start(dispatchers, { clocks: needs.has('clocks') })
     load.start()
     const strikes = await strikeAll(scene, chosen, options.seconds)
     await healed(scene)
@@ -96,12 +102,21 @@ async function strikeAll(scene: Scene, chosen: readonly Fault[], seconds: number
     const possible = chosen.filter((fault) => !fault.once || !strikes.includes(fault))
     const fault = possible[Math.floor(random() * possible.length)]
     if (fault) {
-      await fault.strike(scene)
+      await strikeWithin(120_000, fault, scene)
       strikes.push(fault)
     }
     await sleep(Math.max(0, Math.min(1500 + random() * 1500, end - performance.now())))
   }
   return strikes
+}
+
+// One that hangs fails its own scenario, and not the ones after it.
+async function strikeWithin(ms: number, fault: Fault, scene: Scene): Promise<void> {
+  const over = new AbortController()
+  const late = sleep(ms, undefined, { signal: over.signal }).then(() => {
+    throw new Error(`${fault.name} did not end within ${ms} ms`)
+  })
+  await Promise.race([fault.strike(scene), late]).finally(() => over.abort())
 }
 
 /** What a lane has in its window when it is started again, by whomever, is sent again. The job queue repeats nothing. */
@@ -122,8 +137,15 @@ async function count(
 ): Promise<DestinationCount[]> {
   const arrivals: [string, readonly Arrival[], boolean][] = [
     ['webhook', stage.partner.arrivals, true],
-    ['rabbitmq', await drainQueue(stage.rabbit.url, set.name), true],
-    ['kafka', await readTopic(stage.kafka.url, set.name), true],
+    ['rabbitmq', [...set.drained, ...(await drainQueue(stage.rabbit.url, set.name))], true],
+    [
+      'kafka',
+      await readTopic(
+        set.brokers.map(({ url }) => url),
+        set.name,
+      ),
+      true,
+    ],
     ['jobs', await readJobs(set.url), false],
   ]
   const expected = ledger.map((row) => ({ ...row, topic: 'order.changed' }))

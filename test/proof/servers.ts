@@ -1,7 +1,8 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { kafka, launchKafka } from '../../scripts/services/kafka.js'
+import { drawClusterId, kafka, launchKafka, prepareKafka } from '../../scripts/services/kafka.js'
+import { pickPort } from '../../scripts/services/ports.js'
 import { processStarted, run, stopProcess } from '../../scripts/services/processes.js'
 import { launchRabbit, rabbitmq } from '../../scripts/services/rabbitmq.js'
 import type { NewState, Service, ServiceState } from '../../scripts/services/types.js'
@@ -35,17 +36,46 @@ export class OwnServer {
     return OwnServer.#start(kafka, launchKafka)
   }
 
+  /** Nodes of one cluster, each broker and controller; topics have three replicas, two of them in sync. */
+  static async kafkaNodes(count: number): Promise<OwnServer[]> {
+    const clusterId = drawClusterId()
+    const nodes: { broker: number; controller: number }[] = []
+    for (let i = 0; i < count; i++) nodes.push({ broker: await pickPort(), controller: await pickPort() })
+    const servers: OwnServer[] = []
+    for (const [i, ports] of nodes.entries()) {
+      const directory = await ownDirectory('kafka')
+      await prepareKafka({ directory, clusterId, id: i + 1, nodes })
+      const logFile = join(directory, 'log.txt')
+      const pid = await launchKafka({ directory, logFile })
+      const url = `127.0.0.1:${ports.broker}`
+      const server = new OwnServer(kafka, launchKafka, {
+        name: 'kafka',
+        pid,
+        ports: { ...ports },
+        url,
+        directory,
+        logFile,
+      })
+      onFileEnd(() => server.#remove())
+      servers.push(server)
+    }
+    await Promise.all(servers.map((server) => server.ready()))
+    return servers
+  }
+
   static async #start(service: Service, launch: Launch): Promise<OwnServer> {
-    const directory = await mkdtemp(join(tmpdir(), `waybill-proof-${service.name}-`))
+    const directory = await ownDirectory(service.name)
     if (service.name === 'rabbitmq') await giveTo(await serviceIdentity('rabbitmq'), directory)
     const state = await service.start({ directory, logFile: join(directory, 'log.txt'), progress: () => undefined })
     const server = new OwnServer(service, launch, state)
-    onFileEnd(async () => {
-      await server.stop()
-      await rm(directory, { recursive: true, force: true })
-    })
+    onFileEnd(() => server.#remove())
     await server.ready()
     return server
+  }
+
+  async #remove(): Promise<void> {
+    await this.stop()
+    await rm(this.#state.directory, { recursive: true, force: true })
   }
 
   async ready(): Promise<void> {
@@ -101,4 +131,8 @@ export class OwnServer {
     const state: ServiceState = { ...this.#state, pid: this.#pid, owner: 'proof', pidStarted: started }
     await this.#service.afterStop?.(state)
   }
+}
+
+function ownDirectory(name: string): Promise<string> {
+  return mkdtemp(join(tmpdir(), `waybill-proof-${name}-`))
 }

@@ -2,10 +2,13 @@ import { randomBytes } from 'node:crypto'
 import { connect } from 'amqplib'
 import kafkajs from 'kafkajs'
 import { createTopic } from '../../scripts/services/kafka-topics.js'
+import type { Arrival } from '../../scripts/demo/verdict.js'
 import { Cluster } from '../support/cluster.js'
 import { type HalfOpenProxy, startHalfOpenProxy } from '../support/half-open-proxy.js'
+import { SmallDisk } from '../support/small-disk.js'
 import { startSwitchProxy } from '../support/switch-proxy.js'
 import { waitFor } from '../support/wait-for.js'
+import { WallClock } from '../support/wall-clock.js'
 import { withClient } from '../support/with-client.js'
 import { Partner } from './receivers.js'
 import { OwnServer } from './servers.js'
@@ -16,6 +19,7 @@ export class Stage {
   readonly kafka: OwnServer
   readonly partner: Partner
   readonly webhookUrl: string
+  #three: Promise<OwnServer[]> | undefined
 
   private constructor(rabbit: OwnServer, kafka: OwnServer, webhookUrl: string, partner: Partner) {
     this.rabbit = rabbit
@@ -31,25 +35,31 @@ export class Stage {
   }
 
   /** What one scenario runs on. */
-  async set(options: { readonly standby: boolean }): Promise<StageSet> {
+  async set(needs: ReadonlySet<Need>): Promise<StageSet> {
     const name = `proof-${randomBytes(4).toString('hex')}`
-    const cluster = await Cluster.create()
-    const standby = options.standby ? await cluster.standby() : undefined
+    const clock = needs.has('clocks') ? await WallClock.create() : undefined
+    const walDisk = needs.has('small disk') ? await SmallDisk.create(walDiskBytes) : undefined
+    const cluster = await Cluster.create(walDisk ? { max_wal_size: '48MB', min_wal_size: '32MB' } : {}, {
+      ...(clock && { env: clock.env }),
+      ...(walDisk && { walDirectory: walDisk.directory }),
+    })
+    const brokers = needs.has('three brokers') ? await (this.#three ??= OwnServer.kafkaNodes(3)) : [this.kafka]
+    const standby = needs.has('standby') ? await cluster.standby() : undefined
     const address = await startSwitchProxy(cluster.port)
     const databaseLink = await startHalfOpenProxy({ port: address.port })
     const rabbitLink = await startHalfOpenProxy({ port: Number(new URL(this.rabbit.url).port) })
-    await Promise.all([this.#createTopic(name), this.#declareQueue(name)])
+    await Promise.all([this.#createTopic(name, brokers), this.declareQueue(name)])
     this.partner.forget()
     this.partner.behave()
     return {
-      ...{ name, cluster, standby, address, databaseLink, rabbitLink },
+      ...{ name, cluster, standby, brokers, clock, walDisk, address, databaseLink, rabbitLink, drained: [] },
       url: `postgres://postgres@127.0.0.1:${address.port}/postgres`,
     }
   }
 
   // A node that is killed within a second of the declaration forgets the queue and what it confirmed: RabbitMQ keeps the
   // names of quorum queues in a file that it syncs now and then. The faults are to strike a queue that has been there.
-  async #declareQueue(name: string): Promise<void> {
+  async declareQueue(name: string): Promise<void> {
     const connection = await connect(this.rabbit.url, { timeout: 5000 })
     try {
       const channel = await connection.createChannel()
@@ -60,16 +70,16 @@ export class Stage {
     await this.rabbit.tool(`rabbitmqctl eval '[dets:sync(Table) || Table <- dets:all()].'`)
   }
 
-  async #createTopic(topic: string): Promise<void> {
+  async #createTopic(topic: string, nodes: readonly OwnServer[]): Promise<void> {
     const kafka = new kafkajs.Kafka({
-      brokers: [this.kafka.url],
+      brokers: nodes.map(({ url }) => url),
       clientId: 'proof',
       logLevel: kafkajs.logLevel.NOTHING,
     })
     const admin = kafka.admin()
     await admin.connect()
     try {
-      await createTopic(admin, { topic, numPartitions: 3, replicationFactor: 1 })
+      await createTopic(admin, { topic, numPartitions: 3, replicationFactor: nodes.length })
     } finally {
       await admin.disconnect()
     }
@@ -81,13 +91,26 @@ export interface StageSet {
   readonly name: string
   readonly cluster: Cluster
   readonly standby: Cluster | undefined
+  /** Of the topic. */
+  readonly brokers: readonly OwnServer[]
+  /** Of the database. */
+  readonly clock: WallClock | undefined
+  /** That the database's write-ahead log is on. */
+  readonly walDisk: SmallDisk | undefined
   /** The database as everybody knows it; a failover points it elsewhere. */
   readonly address: { switchTo(port: number): void }
   readonly url: string
   /** Between the dispatchers and the database. */
   readonly databaseLink: HalfOpenProxy
   readonly rabbitLink: HalfOpenProxy
+  /** Taken out of the queue so far. */
+  readonly drained: Arrival[]
 }
+
+/** What a fault needs of the stage beyond the usual. */
+export type Need = 'standby' | 'clocks' | 'small disk' | 'three brokers'
+
+const walDiskBytes = 128 * 1024 * 1024
 
 /** Resolves when every lane has read everything and nothing is parked; to the milliseconds that took. */
 export async function untilDelivered(url: string, timeoutMs: number): Promise<number> {

@@ -12,23 +12,32 @@ import pg from 'pg'
 
 const bin = '/usr/lib/postgresql/15/bin'
 
+export interface ClusterOptions {
+  /** Of the server, beside this process's own. */
+  readonly env?: NodeJS.ProcessEnv
+  /** An empty directory for the write-ahead log. */
+  readonly walDirectory?: string
+}
+
 /** A PostgreSQL 15 server of a test's own, to be crashed, copied and promoted. Gone when the file ends. */
 export class Cluster {
   readonly port: number
   readonly url: string
   readonly #directory: string
   readonly #as: Identity | undefined
+  readonly #options: ClusterOptions
 
-  private constructor(directory: string, port: number, as: Identity | undefined) {
+  private constructor(directory: string, port: number, as: Identity | undefined, options: ClusterOptions) {
     this.#directory = directory
     this.port = port
     this.#as = as
+    this.#options = options
     this.url = `postgres://postgres@127.0.0.1:${port}/postgres`
   }
 
   /** A new primary with Waybill's schema. */
-  static async create(settings: Record<string, string> = {}): Promise<Cluster> {
-    const cluster = await Cluster.#empty()
+  static async create(settings: Record<string, string> = {}, options: ClusterOptions = {}): Promise<Cluster> {
+    const cluster = await Cluster.#empty(options)
     await cluster.#init()
     await cluster.start(settings)
     await applyMigrations(cluster.url)
@@ -36,14 +45,19 @@ export class Cluster {
   }
 
   async #init(): Promise<void> {
-    await this.#run('initdb', ['-U', 'postgres', '--auth=trust', '--encoding=UTF8', '--no-locale', '--no-instructions'])
+    const { walDirectory } = this.#options
+    if (walDirectory !== undefined) await giveTo(this.#as, walDirectory)
+    await this.#run('initdb', [
+      ...['-U', 'postgres', '--auth=trust', '--encoding=UTF8', '--no-locale', '--no-instructions'],
+      ...(walDirectory === undefined ? [] : [`--waldir=${walDirectory}`]),
+    ])
   }
 
-  static async #empty(): Promise<Cluster> {
+  static async #empty(options: ClusterOptions = {}): Promise<Cluster> {
     const as = await serviceIdentity('postgres')
     const directory = await mkdtemp(join(tmpdir(), 'waybill-cluster-'))
     await giveTo(as, directory)
-    const cluster = new Cluster(join(directory, 'data'), await freePort(), as)
+    const cluster = new Cluster(join(directory, 'data'), await freePort(), as, options)
     onFileEnd(async () => {
       await cluster.crash().catch(() => undefined)
       await rm(directory, { recursive: true, force: true })
@@ -89,7 +103,7 @@ export class Cluster {
     }
     const flags = Object.entries(all).map(([key, value]) => `-c ${key}=${value}`)
     await this.#control(['-w', '-o', flags.join(' '), '-l', join(this.#directory, '..', 'log'), 'start'])
-    await waitFor(() => this.#answers())
+    await waitFor(() => this.answers())
   }
 
   /** SIGQUIT to all of it: what was not flushed is gone. */
@@ -105,7 +119,7 @@ export class Cluster {
     await this.#control(['-w', 'promote'])
   }
 
-  async #answers(): Promise<boolean> {
+  async answers(): Promise<boolean> {
     const client = new pg.Client({ connectionString: this.url })
     client.on('error', () => undefined)
     try {
@@ -128,6 +142,7 @@ export class Cluster {
     const child = spawn(join(bin, 'pg_ctl'), ['-D', this.#directory, ...args], {
       ...(this.#as && { uid: this.#as.uid, gid: this.#as.gid }),
       cwd: tmpdir(),
+      env: { ...process.env, ...this.#options.env },
       stdio: 'ignore',
     })
     const code = await new Promise((resolve) => child.on('exit', resolve))
