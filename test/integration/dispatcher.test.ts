@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import { afterEach, describe, expect, it } from 'vitest'
 import type { Dispatcher } from '../../src/dispatcher/dispatcher.js'
 import type { Outcome } from '../../src/adapters/contract.js'
@@ -96,6 +97,25 @@ describe.each(['pg18', 'pg15'] as const)('dispatcher on %s', (server) => {
     adapter.answer = () => ({ kind: 'delivered' })
     await waitFor(() => adapter.delivered.length >= 30)
     await waitFor(async () => (await pool.query(`select from waybill.lanes where state = 'active'`)).rowCount === 1)
+  })
+
+  it('says that it goes on, though it starts again from what is stored in the middle of an outage', async () => {
+    const { pool } = database()
+    const adapter = new ScriptedAdapter()
+    adapter.answer = () => pause
+    await publish(pool, 'order.created', {})
+    await start({ destinations: { crm: { adapter } } })
+    const said = async (): Promise<unknown> =>
+      (await pool.query('select state, pause_kind, pause_reason from waybill.lanes')).rows[0]
+    const paused = { state: 'paused', pause_kind: 'outage', pause_reason: 'HTTP_502: bad gateway' }
+    await waitFor(async () => isDeepStrictEqual(await said(), paused))
+    // as pg tells of an idle connection that broke: what lanes know is not trusted any more
+    pool.emit('error', new Error('Connection terminated unexpectedly'))
+    adapter.answer = () => ({ kind: 'delivered' })
+    await waitFor(() => adapter.delivered.length === 1)
+    await waitFor(async () =>
+      isDeepStrictEqual(await said(), { state: 'active', pause_kind: null, pause_reason: null }),
+    )
   })
 
   it('finds the one message that looks like an outage', async () => {
