@@ -46,6 +46,7 @@ export function planShare({ lanes, dispatchers, me, isAlive, serves, canServe, r
   )
   const room = rank < 0 ? 0 : Math.max(0, share - mine.length)
   const take = free.slice(0, room)
-  const release = lanes.filter((lane) => lane.dispatcher === me && !serves(lane) && !take.includes(lane))
+  const forgotten = lanes.filter((lane) => lane.dispatcher === me && lane.holder !== null && !serves(lane))
+  const release = forgotten.filter((lane) => !take.includes(lane))
   return { take, giveBack: mine.slice(share), release }
 }
