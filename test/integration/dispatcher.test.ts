@@ -134,49 +134,51 @@ describe.each(['pg18', 'pg15'] as const)('dispatcher on %s', (server) => {
     expect(adapter.ids()).not.toContain(behind)
   })
 
-  it('shares lanes between two dispatchers and takes over from one that is gone', async () => {
+  /** Two dispatchers that have settled on two lanes each. */
+  async function sharing() {
     const { pool } = database()
     const one = new ScriptedAdapter()
     const two = new ScriptedAdapter()
     const settings = { shards: 4 }
     const first = await start({ destinations: { crm: { adapter: one, settings } }, leaseMs: 1000 })
     await start({ destinations: { crm: { adapter: two, settings } }, leaseMs: 1000 })
-    const shares = async (): Promise<number[]> =>
-      (
-        await pool.query<{ n: number }>(
-          'select count(*)::int as n from waybill.lanes where holder is not null group by dispatcher',
-        )
-      ).rows.map((r) => r.n)
-    await waitFor(async () => (await shares()).join() === '2,2')
-    for (let i = 0; i < 100; i++) await publish(pool, 'order.created', { i }, { key: `k${i}` })
-    await waitFor(() => one.delivered.length + two.delivered.length >= 100)
+    const settled = (shares: string): Promise<unknown> =>
+      waitFor(
+        async () => {
+          const { rows } = await pool.query<{ n: number }>(
+            'select count(*)::int as n from waybill.lanes where holder is not null group by dispatcher',
+          )
+          return rows.map(({ n }) => n).join() === shares
+        },
+        { what: `lanes shared as ${shares}` },
+      )
+    const deliverMore = async (): Promise<void> => {
+      const before = one.delivered.length + two.delivered.length
+      for (let i = 0; i < 100; i++) await publish(pool, 'order.created', { i }, { key: `k${i}` })
+      await waitFor(() => one.delivered.length + two.delivered.length >= before + 100)
+    }
+    await settled('2,2')
+    return { one, two, first, settled, deliverMore }
+  }
+
+  it('shares lanes between two dispatchers and takes over from one that is gone', async () => {
+    const { one, two, first, settled, deliverMore } = await sharing()
+    await deliverMore()
     expect(one.delivered.length).toBeGreaterThan(0)
     expect(two.delivered.length).toBeGreaterThan(0)
     await first.stop()
-    await waitFor(async () => (await shares()).join() === '4')
-    for (let i = 0; i < 100; i++) await publish(pool, 'order.created', { i }, { key: `k${i}` })
-    await waitFor(() => one.delivered.length + two.delivered.length >= 200)
+    await settled('4')
+    await deliverMore()
   })
 
   it('lets others take what is written down as its own and is not: a failover put older rows back', async () => {
-    const { pool } = database()
-    const one = new ScriptedAdapter()
-    const two = new ScriptedAdapter()
-    const settings = { shards: 4 }
-    const first = await start({ destinations: { crm: { adapter: one, settings } }, leaseMs: 1000 })
-    await start({ destinations: { crm: { adapter: two, settings } }, leaseMs: 1000 })
-    const shares = async (): Promise<number[]> =>
-      (await pool.query<{ n: number }>('select count(*)::int as n from waybill.lanes group by dispatcher')).rows.map(
-        (r) => r.n,
-      )
-    await waitFor(async () => (await shares()).join() === '2,2')
+    const { first, settled, deliverMore } = await sharing()
     const held = first.lanes().map(({ name }) => name.laneId)
-    await pool.query('update waybill.lanes set dispatcher = $1, holder = gen_random_uuid() where not id = any($2)', [
-      first.id,
-      held,
-    ])
-    await waitFor(async () => (await shares()).join() === '2,2', { what: 'four lanes at work' })
-    for (let i = 0; i < 100; i++) await publish(pool, 'order.created', { i }, { key: `k${i}` })
-    await waitFor(() => one.delivered.length + two.delivered.length >= 100)
+    await database().pool.query(
+      'update waybill.lanes set dispatcher = $1, holder = gen_random_uuid() where not id = any($2)',
+      [first.id, held],
+    )
+    await settled('2,2')
+    await deliverMore()
   })
 })
