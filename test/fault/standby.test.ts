@@ -64,6 +64,16 @@ async function receiver(standby: Cluster): Promise<number> {
   return waitFor(async () => (await pool.query<{ pid: number }>('select pid from pg_stat_wal_receiver')).rows[0]?.pid)
 }
 
+/** Its parent has taken notice of its end. */
+function isReaped(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return false
+  } catch {
+    return true
+  }
+}
+
 const lanes = async (pool: pg.Pool): Promise<object[]> =>
   (
     await pool.query<object>(
@@ -112,6 +122,9 @@ describe('messages that a stand-by must have before they are sent', () => {
     await eventually(async () => expect(await lanes(pool)).toEqual([1, 2].map(() => waits(/has not flushed/))))
     await primary.crash()
     process.kill(pid, 'SIGKILL')
+    // the server starts itself again over that, and would not hear of a promotion in between
+    await waitFor(() => isReaped(pid))
+    await waitFor(() => standby.answers())
     await standby.promote()
     await dispatcher.stop({ drainMs: 0 })
     const promoted = openPool(standby.url)
