@@ -55,7 +55,7 @@ describe('a webhook pauses its lane alone, and everything arrives in order when 
       fail: () => refuse({ status: 429, headers: { 'retry-after': '1' } }),
       heal: () => refuse(undefined),
       says: { kind: 'throttled', reason: /^HTTP_429: / },
-      probes: 1,
+      probes: 3,
     })
     const waits = probedAt.slice(1).map((at, i) => at - (probedAt[i] ?? 0))
     // timers may be a moment early
