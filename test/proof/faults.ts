@@ -43,6 +43,14 @@ const lasting =
 /** Seconds that a clock is set off by. */
 const step = ({ random }: Scene): number => (random() < 0.5 ? -3600 : 3600)
 
+/** Seconds since 1970. */
+async function clockOf(url: string): Promise<number> {
+  const { rows } = await withClient(url, (client) =>
+    client.query<{ now: number }>('select extract(epoch from clock_timestamp())::float8 as now'),
+  )
+  return rows[0]?.now as number
+}
+
 async function endSessions(url: string, share: number): Promise<void> {
   await withClient(url, (client) =>
     client.query(
@@ -201,8 +209,12 @@ export const faults: readonly Fault[] = [
     title: "PostgreSQL's wall clock is set forward or back by an hour, and right again",
     needs: ['clocks'],
     async strike(scene) {
-      const { clock } = scene.set
-      await clock?.set(step(scene))
+      const { clock, cluster } = scene.set
+      const seconds = step(scene)
+      await clock?.set(seconds)
+      await waitFor(async () => Math.abs((await clockOf(cluster.url)) - Date.now() / 1000 - seconds) < 60, {
+        what: "the database's clock off by an hour",
+      })
       await sleep(between(scene, 2000, 5000))
       await clock?.set(0)
     },

@@ -1,4 +1,4 @@
-import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
+import { chmod, mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { ensureInstalled } from '../../scripts/services/packages.js'
@@ -29,6 +29,7 @@ export class WallClock {
     await ensureInstalled([{ label: 'libfaketime', debianPackage: 'libfaketime', program: library }], () => undefined)
     const directory = await mkdtemp(join(tmpdir(), 'waybill-clock-'))
     onFileEnd(() => rm(directory, { recursive: true, force: true }))
+    await chmod(directory, 0o755) // servers run as users of their own
     const clock = new WallClock(join(directory, 'offset'))
     await clock.set(0)
     return clock
