@@ -3,7 +3,6 @@ import type pg from 'pg'
 import { v4 as uuid } from 'uuid'
 import type { Clock } from '../core/clock.js'
 import { WaybillError } from '../core/errors.js'
-import { Kick } from '../core/signal-flag.js'
 import { whenAborted } from '../core/when-aborted.js'
 import { guardPool } from '../db/pool.js'
 import { isConnectionError } from '../db/sqlstate.js'
@@ -21,6 +20,7 @@ import { type LogReader, PostgresLogReader } from '../outbox/log-reader.js'
 import { SharedPages } from '../outbox/shared-pages.js'
 import type { MaintenanceSettings } from '../outbox/retention/index.js'
 import { recoverSequence } from '../outbox/sequence-recovery.js'
+import { Heartbeat } from './heartbeat.js'
 import { HeldLane } from './held-lane.js'
 import { type DispatcherHooks, type DispatcherLogger, type LaneName, callHook } from './hooks.js'
 import type { ServedDestination } from './served-destination.js'
@@ -58,7 +58,6 @@ export interface DispatcherOptions {
 
 /** Share of a lease after which it is renewed. */
 const beatShare = 0.45
-const restartMs = 250
 
 /**
  * Holds leases on lanes and drains them. One heartbeat renews everything it holds and tells it all that it must know;
@@ -77,8 +76,7 @@ export class Dispatcher {
   readonly #upkeep: Upkeep | undefined
   readonly #resharding: Resharding
   readonly #held = new Map<number, HeldLane>()
-  readonly #beatNow = new Kick()
-  readonly #beaten = new Set<() => void>()
+  readonly #heartbeat: Heartbeat
   #nonce = ''
   #starting: Promise<void> | undefined
   #loop: Promise<void> | undefined
@@ -116,10 +114,21 @@ export class Dispatcher {
       asleep: () => this.#ticker.asleep,
       onStaged: () => this.#ticker.look(),
     })
-    this.#resharding = new Resharding({ pool, ticker: this.#ticker, logger, onStep: () => this.#beatNow.kick() })
+    this.#resharding = new Resharding({ pool, ticker: this.#ticker, logger, onStep: () => this.#heartbeat.kick() })
     if (options.maintenance) {
       this.#upkeep = new Upkeep({ pool, clock, logger, ticker: this.#ticker, settings: options.maintenance })
     }
+    this.#heartbeat = new Heartbeat({
+      clock,
+      intervalMs: options.leaseMs * beatShare,
+      beat: () => this.#beat(),
+      onFailed: (error) => {
+        this.#last = undefined
+        logger.error({ err: error }, 'heartbeat failed')
+        if (isConnectionError(error)) this.#connectionLost()
+      },
+      stopping: () => this.#stopping,
+    })
     this.#lease = new Lease(clock, options.leaseMs)
     this.#watch = new LivenessWatch(clock)
     if (options.listenUrl !== undefined) {
@@ -130,13 +139,13 @@ export class Dispatcher {
             if (!this.#ticker.asleep) this.#stager.look() // else when it wakes: the log comes first
             this.#ticker.notify(ticket)
           },
-          lanes: () => this.#beatNow.kick(),
+          lanes: () => this.#heartbeat.kick(),
           beat: (id) => {
             if (id !== this.#me.id) return
             this.#heard = true
             this.#ticker.setListening(true)
           },
-          connected: () => this.#beatNow.kick(),
+          connected: () => this.#heartbeat.kick(),
           lost: () => {
             this.#heard = false
             this.#ticker.setListening(false)
@@ -187,7 +196,7 @@ export class Dispatcher {
     this.#stager.start()
     this.#upkeep?.start()
     void this.#listener?.start()
-    this.#loop = this.#run()
+    this.#loop = this.#heartbeat.run()
   }
 
   /**
@@ -225,7 +234,7 @@ export class Dispatcher {
 
   async #stopOnce(): Promise<void> {
     this.#stopping = true
-    this.#beatNow.kick()
+    this.#heartbeat.kick()
     await this.#starting?.catch(() => undefined)
     const held = [...this.#held.values()]
     for (const h of held) h.stop()
@@ -235,29 +244,13 @@ export class Dispatcher {
     for (const h of held) h.lane?.abort(new Error('the dispatcher stops'))
     await ended
     this.#over = true
-    this.#beatNow.kick()
+    this.#heartbeat.end()
     await this.#loop
     await Promise.all([...this.#held.values()].map((h) => h.ended)) // one that was being taken when the stop came
     await Promise.all([this.#listener?.stop(), this.#stager.stop(), this.#upkeep?.stop(), this.#resharding.stop()])
     await this.#ticker.stop()
     this.#o.pool.off('error', this.#connectionLost)
     if (this.#starting) await signOff(this.#o.pool, this.#me.id).catch(() => undefined)
-  }
-
-  async #run(): Promise<void> {
-    const interval = this.#me.leaseMs * beatShare
-    while (!this.#over) {
-      await this.#beatNow.wait(this.#last ? interval : restartMs)
-      if (this.#over) return
-      try {
-        await this.#beat()
-      } catch (error) {
-        this.#last = undefined
-        this.#o.logger.error({ err: error }, 'heartbeat failed')
-        if (isConnectionError(error)) this.#connectionLost()
-        await this.#o.clock.sleep(restartMs)
-      }
-    }
   }
 
   async #beat(): Promise<void> {
@@ -278,7 +271,7 @@ export class Dispatcher {
     }
     this.#nonce = seen.nonce
     this.#watch.observe(seen.dispatchers)
-    for (const done of [...this.#beaten]) done()
+    this.#heartbeat.wentThrough()
     await this.#resharding.look(seen.lanes)
     this.#checkHeld(seen)
     const latest = this.#ticker.latest
@@ -376,7 +369,7 @@ export class Dispatcher {
       destination: this.#destinations.get(lane.destination) as ServedDestination,
       ...{ reader: this.#reader, ticker: this.#ticker, leaseValid: this.#lease.valid },
       nonce: () => this.#nonce,
-      nextBeat: () => this.#nextBeat(),
+      nextBeat: () => this.#heartbeat.next(),
     })
     logger.info({ ...held.name, epoch }, 'lane acquired')
     if (this.#stopping) held.stop()
@@ -388,24 +381,11 @@ export class Dispatcher {
   // A session that is gone may have been the database: nothing that was read or planned on it is trusted.
   readonly #connectionLost = (): void => {
     this.#resetLanes('WAYBILL_STALE_INCARNATION', 'a connection to the database was lost')
-    this.#beatNow.kick()
+    this.#heartbeat.kick()
   }
 
   #resetLanes(code: 'WAYBILL_STALE_INCARNATION' | 'WAYBILL_SEQUENCE_BEHIND', reason: string): void {
     this.#ticker.reset()
     for (const { lane } of this.#held.values()) lane?.fail(new WaybillError(code, reason))
-  }
-
-  /** Resolves after the next heartbeat that went through, or when it is all over. */
-  #nextBeat(): Promise<void> {
-    return new Promise((resolve) => {
-      const done = (): void => {
-        this.#beaten.delete(done)
-        clearInterval(timer)
-        resolve()
-      }
-      const timer = setInterval(() => (this.#stopping ? done() : this.#beatNow.kick()), restartMs)
-      this.#beaten.add(done)
-    })
   }
 }

@@ -40,8 +40,8 @@ class Refused extends Error {
 
 /**
  * Exactly once: what the adapter writes, the position and the parked rows are one transaction. Memory runs ahead of the
- * commit; when the commit fails the lane ends, and memory with it. Where the database refuses what the adapter writes, that is an
- * outage of the destination (or a message that looks like one). Resolves to what to do once it is committed.
+ * commit; when the commit fails the lane ends, and memory with it. Where the database refuses what the adapter writes,
+ * that is an outage of the destination (or a message that looks like one). Resolves to what to do once it is committed.
  */
 export async function sendInTransaction({
   adapter,

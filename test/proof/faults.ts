@@ -16,8 +16,6 @@ export interface Scene {
   readonly random: () => number
 }
 
-type Act = (scene: Scene) => unknown
-
 export interface Fault {
   readonly name: string
   /** What happens, as the table says it. */
@@ -32,12 +30,12 @@ export interface Fault {
 const between = (scene: Scene, low: number, high: number): number => low + scene.random() * (high - low)
 const anyone = ({ fleet, random }: Scene): number => Math.floor(random() * fleet.size)
 
-/** Begins, lasts for a random while, and ends, also when the proof is interrupted in between. */
+/** Begins, lasts for a random while, and ends as `begin` says, also when the proof is interrupted in between. */
 const lasting =
-  (low: number, high: number, begin: Act, end: Act) =>
+  (low: number, high: number, begin: (scene: Scene) => Promise<() => unknown>) =>
   async (scene: Scene): Promise<void> => {
-    await begin(scene)
-    await sleep(between(scene, low, high)).finally(() => end(scene))
+    const end = await begin(scene)
+    await sleep(between(scene, low, high)).finally(end)
   }
 
 /** Seconds that a clock is set off by. */
@@ -151,12 +149,10 @@ export const faults: readonly Fault[] = [
   {
     name: 'database-silent',
     title: 'the network to PostgreSQL swallows everything',
-    strike: lasting(
-      1.5 * leaseMs,
-      3 * leaseMs,
-      ({ set }) => set.databaseLink.swallow(),
-      ({ set }) => set.databaseLink.restore(),
-    ),
+    strike: lasting(1.5 * leaseMs, 3 * leaseMs, async ({ set: { databaseLink } }) => {
+      databaseLink.swallow()
+      return () => databaseLink.restore()
+    }),
   },
   {
     name: 'connections',
@@ -183,11 +179,14 @@ export const faults: readonly Fault[] = [
     async strike(scene) {
       const { cluster, walDisk } = scene.set
       if (!walDisk) throw new Error('no small disk')
+      const full = 'No space left on device'
+      const before = await cluster.saidTimes(full)
       await walDisk.fill()
       // each switch wants the next segment: it is the server that finds that there is no room
       await withClient(cluster.url, async (client) => {
         for (;;) await client.query(`select pg_logical_emit_message(true, 'proof', 'x'), pg_switch_wal()`)
       }).catch(() => undefined)
+      await waitFor(async () => (await cluster.saidTimes(full)) > before, { what: 'a server that has no room' })
       await sleep(between(scene, 1000, 3000))
       await walDisk.clear()
       await waitFor(async () => (await cluster.answers()) || cluster.start().catch(() => false))
@@ -197,27 +196,25 @@ export const faults: readonly Fault[] = [
     name: 'clock-dispatcher',
     title: "a dispatcher's wall clock is set forward or back by an hour, and right again",
     needs: ['clocks'],
-    async strike(scene) {
-      const one = anyone(scene)
-      await scene.fleet.setClock(one, step(scene))
-      await sleep(between(scene, 2000, 5000))
-      await scene.fleet.setClock(one, 0)
-    },
+    strike: lasting(2000, 5000, async (scene) => {
+      const [{ fleet }, one] = [scene, anyone(scene)]
+      await fleet.setClock(one, step(scene))
+      return () => fleet.setClock(one, 0)
+    }),
   },
   {
     name: 'clock-database',
     title: "PostgreSQL's wall clock is set forward or back by an hour, and right again",
     needs: ['clocks'],
-    async strike(scene) {
+    strike: lasting(2000, 5000, async (scene) => {
       const { clock, cluster } = scene.set
       const seconds = step(scene)
       await clock?.set(seconds)
       await waitFor(async () => Math.abs((await clockOf(cluster.url)) - Date.now() / 1000 - seconds) < 60, {
         what: "the database's clock off by an hour",
       })
-      await sleep(between(scene, 2000, 5000))
-      await clock?.set(0)
-    },
+      return () => clock?.set(0)
+    }),
   },
   {
     name: 'queue-deleted',
@@ -252,25 +249,21 @@ export const faults: readonly Fault[] = [
   {
     name: 'rabbitmq-silent',
     title: 'the network to RabbitMQ swallows everything: confirms never come',
-    strike: lasting(
-      4000,
-      7000,
-      ({ set }) => set.rabbitLink.swallow(),
-      ({ set }) => {
-        set.rabbitLink.cut()
-        set.rabbitLink.restore()
-      },
-    ),
+    strike: lasting(4000, 7000, async ({ set: { rabbitLink } }) => {
+      rabbitLink.swallow()
+      return () => {
+        rabbitLink.cut()
+        rabbitLink.restore()
+      }
+    }),
   },
   {
     name: 'rabbitmq-alarm',
     title: 'RabbitMQ blocks its publishers (memory alarm)',
-    strike: lasting(
-      3000,
-      5000,
-      ({ stage }) => stage.rabbit.tool('rabbitmqctl set_vm_memory_high_watermark 0.0001'),
-      ({ stage }) => stage.rabbit.tool('rabbitmqctl set_vm_memory_high_watermark 0.4'),
-    ),
+    strike: lasting(3000, 5000, async ({ stage: { rabbit } }) => {
+      await rabbit.tool('rabbitmqctl set_vm_memory_high_watermark 0.0001')
+      return () => rabbit.tool('rabbitmqctl set_vm_memory_high_watermark 0.4')
+    }),
   },
   {
     name: 'kafka-kill',
@@ -295,24 +288,18 @@ export const faults: readonly Fault[] = [
   {
     name: 'kafka-frozen',
     title: 'the Kafka broker answers nothing for seconds (SIGSTOP)',
-    strike: lasting(
-      4000,
-      8000,
-      ({ stage }) => stage.kafka.freeze(),
-      ({ stage }) => stage.kafka.thaw(),
-    ),
+    strike: lasting(4000, 8000, async ({ stage: { kafka } }) => {
+      kafka.freeze()
+      return () => kafka.thaw()
+    }),
   },
   {
     name: 'partner',
     title: 'the partner answers 500, 429, nothing, or cuts, also for what it has stored',
-    strike: lasting(
-      3000,
-      5000,
-      ({ stage, random }) => {
-        stage.partner.manner = () => manners[Math.floor(random() * manners.length)] as Manner
-      },
-      ({ stage }) => stage.partner.behave(),
-    ),
+    strike: lasting(3000, 5000, async ({ stage: { partner }, random }) => {
+      partner.manner = () => manners[Math.floor(random() * manners.length)] as Manner
+      return () => partner.behave()
+    }),
   },
 ]
 

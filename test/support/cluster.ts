@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -8,7 +8,7 @@ import { giveTo, serviceIdentity } from '../../scripts/services/users.js'
 import { applyMigrations } from './migrations.js'
 import { onFileEnd } from './cleanup.js'
 import { waitFor } from './wait-for.js'
-import pg from 'pg'
+import { withClient } from './with-client.js'
 
 const bin = '/usr/lib/postgresql/15/bin'
 
@@ -102,7 +102,7 @@ export class Cluster {
       ...settings,
     }
     const flags = Object.entries(all).map(([key, value]) => `-c ${key}=${value}`)
-    await this.#control(['-w', '-o', flags.join(' '), '-l', join(this.#directory, '..', 'log'), 'start'])
+    await this.#control(['-w', '-o', flags.join(' '), '-l', this.#logFile, 'start'])
     await waitFor(() => this.answers())
   }
 
@@ -119,18 +119,20 @@ export class Cluster {
     await this.#control(['-w', 'promote'])
   }
 
-  async answers(): Promise<boolean> {
-    const client = new pg.Client({ connectionString: this.url })
-    client.on('error', () => undefined)
-    try {
-      await client.connect()
-      await client.query('select 1')
-      return true
-    } catch {
-      return false
-    } finally {
-      await client.end().catch(() => undefined)
-    }
+  /** How often the server's log says it. */
+  async saidTimes(words: string): Promise<number> {
+    return (await readFile(this.#logFile, 'utf8')).split(words).length - 1
+  }
+
+  get #logFile(): string {
+    return join(this.#directory, '..', 'log')
+  }
+
+  answers(): Promise<boolean> {
+    return withClient(this.url, (client) => client.query('select 1')).then(
+      () => true,
+      () => false,
+    )
   }
 
   async #run(program: string, args: string[]): Promise<void> {

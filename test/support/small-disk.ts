@@ -1,4 +1,4 @@
-import { mkdtemp, rm, open } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, open } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { run } from '../../scripts/services/processes.js'
@@ -23,7 +23,7 @@ export class SmallDisk {
       await rm(mount, { recursive: true, force: true })
     })
     const disk = new SmallDisk(mount)
-    await run('mkdir', [disk.directory])
+    await mkdir(disk.directory)
     return disk
   }
 
