@@ -49,6 +49,8 @@ export const kafka: Service = {
 export interface KafkaPorts {
   readonly broker: number
   readonly controller: number
+  /** Where clients are sent to, when that is not the broker itself but a proxy before it. */
+  readonly advertised?: number
 }
 
 /** Kafka's ids are 16 bytes in base64url. Its tool can draw one, but that is one more start of a JVM. */
@@ -100,7 +102,7 @@ function serverProperties(id: number, nodes: readonly KafkaPorts[], data: string
 node.id=${id}
 controller.quorum.voters=${nodes.map(({ controller }, i) => `${i + 1}@127.0.0.1:${controller}`).join()}
 listeners=PLAINTEXT://127.0.0.1:${ports.broker},CONTROLLER://127.0.0.1:${ports.controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:${ports.broker}
+advertised.listeners=PLAINTEXT://127.0.0.1:${ports.advertised ?? ports.broker}
 controller.listener.names=CONTROLLER
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 log.dirs=${data}

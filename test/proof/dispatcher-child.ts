@@ -24,7 +24,15 @@ const dispatcher = createDispatcher(
         ...patience,
         ...{ url: settings.amqpUrl, exchange: '', routingKey: settings.queue, confirmTimeout: '3s', heartbeat: '2s' },
       }),
-      lake: kafka({ ...patience, brokers: [...settings.brokers], topic: settings.kafkaTopic }),
+      lake: kafka({
+        ...patience,
+        ...{
+          brokers: [...settings.brokers],
+          topic: settings.kafkaTopic,
+          requestTimeout: '3s',
+          connectionTimeout: '2s',
+        },
+      }),
       work: jobs({ ...patience, queue: 'proof' }),
     },
     routes: { '**': ['crm', 'bus', 'lake', 'work'] },

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
+import type { HalfOpenProxy } from '../support/half-open-proxy.js'
 import { waitFor } from '../support/wait-for.js'
 import { withClient } from '../support/with-client.js'
 import type { Fleet } from './fleet.js'
@@ -37,6 +38,19 @@ const lasting =
     const end = await begin(scene)
     await sleep(between(scene, low, high)).finally(end)
   }
+
+/** A network that says nothing; then what it has swallowed arrives late, or is cut off and never does. */
+const silent = (destination: string, links: (scene: Scene) => HalfOpenProxy[], then: 'late' | 'cut') =>
+  lasting(4000, 7000, async (scene) => {
+    scene.set.silenced.push(destination)
+    for (const link of links(scene)) link.swallow()
+    return () => {
+      for (const link of links(scene)) {
+        if (then === 'cut') link.cut()
+        link.restore()
+      }
+    }
+  })
 
 /** Seconds that a clock is set off by. */
 const step = ({ random }: Scene): number => (random() < 0.5 ? -3600 : 3600)
@@ -222,7 +236,7 @@ export const faults: readonly Fault[] = [
     async strike(scene) {
       const { stage, set } = scene
       // what is in the queue would go with it: publishers' next messages wait on the wire until it is gone
-      set.rabbitLink.swallow('toServer')
+      stage.rabbit.link.swallow('toServer')
       try {
         for (let quiet = 0; quiet < 2; quiet++) {
           await sleep(150)
@@ -232,7 +246,7 @@ export const faults: readonly Fault[] = [
         }
         await deleteEmpty(stage.rabbit.url, set.name)
       } finally {
-        set.rabbitLink.restore()
+        stage.rabbit.link.restore()
       }
       await sleep(between(scene, 1000, 4000))
       await stage.declareQueue(set.name)
@@ -249,13 +263,7 @@ export const faults: readonly Fault[] = [
   {
     name: 'rabbitmq-silent',
     title: 'the network to RabbitMQ swallows everything: confirms never come',
-    strike: lasting(4000, 7000, async ({ set: { rabbitLink } }) => {
-      rabbitLink.swallow()
-      return () => {
-        rabbitLink.cut()
-        rabbitLink.restore()
-      }
-    }),
+    strike: silent('bus', ({ stage }) => [stage.rabbit.link], 'cut'),
   },
   {
     name: 'rabbitmq-alarm',
@@ -294,6 +302,16 @@ export const faults: readonly Fault[] = [
     }),
   },
   {
+    name: 'kafka-silent',
+    title: 'the network to Kafka swallows everything, and lets it through later',
+    strike: silent('lake', ({ set }) => set.brokers.map(({ link }) => link), 'late'),
+  },
+  {
+    name: 'webhook-silent',
+    title: 'the network to the partner swallows everything, and lets it through later',
+    strike: silent('crm', ({ set }) => [set.webhookLink], 'late'),
+  },
+  {
     name: 'partner',
     title: 'the partner answers 500, 429, nothing, or cuts, also for what it has stored',
     strike: lasting(3000, 5000, async ({ stage: { partner }, random }) => {
@@ -306,7 +324,7 @@ export const faults: readonly Fault[] = [
 /** What strikes together when all is asked for. */
 export const mixtures: readonly string[] = [
   'kill+partner+terminate',
-  'freeze+rabbitmq-silent+kafka-frozen',
+  'freeze+rabbitmq-silent+kafka-silent+webhook-silent+kafka-frozen',
   'kill+freeze+database-crash+rabbitmq-kill+kafka-kill+partner',
   'clock-dispatcher+clock-database+queue-deleted+connections+disk-full',
 ]

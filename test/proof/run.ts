@@ -55,14 +55,14 @@ export async function prove(stage: Stage, chosen: readonly Fault[], options: Pro
   const load = new Load({ url: set.url, random, rate: options.rate, clients: 6, keys: 40 })
   const fleet = new Fleet({
     ...{
-      webhookUrl: stage.webhookUrl,
+      webhookUrl: set.webhookLink.through(stage.webhookUrl),
       brokers: set.brokers.map(({ url }) => url),
       queue: set.name,
       kafkaTopic: set.name,
     },
     ...{ leaseMs, shards, window },
     databaseUrl: set.databaseLink.through(set.url),
-    amqpUrl: set.rabbitLink.through(stage.rabbit.url),
+    amqpUrl: stage.rabbit.link.through(stage.rabbit.url),
   })
   const scene: Scene = { stage, set, fleet, random }
   try {
@@ -82,7 +82,7 @@ export async function prove(stage: Stage, chosen: readonly Fault[], options: Pro
       ...{ seconds: options.seconds, strikes: strikes.length, recoveredMs: Math.round(recoveredMs) },
       ...{ published: load.fates.size, committed: ledger.length },
       destinations: await count(stage, set, load, ledger),
-      duplicatesAllowed: await allowed(set.url, fleet.restarts, stage.partner.denied),
+      duplicatesAllowed: await allowed(set, fleet.restarts, stage.partner.denied),
     }
   } finally {
     await fleet.stop()
@@ -119,14 +119,17 @@ async function strikeWithin(ms: number, fault: Fault, scene: Scene): Promise<voi
   await Promise.race([fault.strike(scene), late]).finally(() => over.abort())
 }
 
-/** What a lane has in its window when it is started again, by whomever, is sent again. The job queue repeats nothing. */
-async function allowed(url: string, restarts: number, denied: number): Promise<number> {
+/**
+ * What a lane has in its window when it is started again, by whomever, is sent again, and so is what was in flight when a
+ * network fell silent. The job queue repeats nothing.
+ */
+async function allowed({ url, silenced }: StageSet, restarts: number, denied: number): Promise<number> {
   const { rows } = await withClient(url, (client) =>
     client.query<{ n: number }>(
       `select coalesce(sum(epoch - 1), 0)::int as n from waybill.lanes where destination <> 'work'`,
     ),
   )
-  return ((rows[0]?.n as number) + restarts) * window + denied
+  return ((rows[0]?.n as number) + restarts + silenced.length * shards) * window + denied
 }
 
 async function count(

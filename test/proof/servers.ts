@@ -8,6 +8,7 @@ import { launchRabbit, rabbitmq } from '../../scripts/services/rabbitmq.js'
 import type { NewState, Service, ServiceState } from '../../scripts/services/types.js'
 import { giveTo, serviceIdentity } from '../../scripts/services/users.js'
 import { onFileEnd } from '../support/cleanup.js'
+import { type HalfOpenProxy, startHalfOpenProxy } from '../support/half-open-proxy.js'
 import { waitFor } from '../support/wait-for.js'
 
 type Launch = (state: NewState) => Promise<number>
@@ -15,62 +16,59 @@ type Launch = (state: NewState) => Promise<number>
 /** A broker of the proof's own, to be killed, frozen and started again on its data. Gone when the file ends. */
 export class OwnServer {
   readonly url: string
+  /** The network before it. */
+  readonly link: HalfOpenProxy
   readonly #service: Service
   readonly #launch: Launch
   readonly #state: NewState
   #pid: number
 
-  private constructor(service: Service, launch: Launch, state: NewState) {
+  private constructor(service: Service, launch: Launch, state: NewState, link: HalfOpenProxy) {
     this.#service = service
     this.#launch = launch
     this.#state = state
     this.#pid = state.pid
     this.url = state.url
+    this.link = link
   }
 
-  static rabbitmq(): Promise<OwnServer> {
-    return OwnServer.#start(rabbitmq, launchRabbit)
+  static async rabbitmq(): Promise<OwnServer> {
+    const directory = await ownDirectory('rabbitmq')
+    await giveTo(await serviceIdentity('rabbitmq'), directory)
+    const state = await rabbitmq.start({ directory, logFile: join(directory, 'log.txt'), progress: () => undefined })
+    const link = await startHalfOpenProxy({ port: Number(new URL(state.url).port) })
+    const server = new OwnServer(rabbitmq, launchRabbit, state, link)
+    onFileEnd(() => server.#remove())
+    await server.ready()
+    return server
   }
 
-  static kafka(): Promise<OwnServer> {
-    return OwnServer.#start(kafka, launchKafka)
-  }
-
-  /** Nodes of one cluster, each broker and controller; topics have three replicas, two of them in sync. */
+  /**
+   * Nodes of one cluster, each broker and controller; everybody reaches a broker through its link. Topics have three
+   * replicas, two of them in sync, or as many as there are nodes.
+   */
   static async kafkaNodes(count: number): Promise<OwnServer[]> {
     const clusterId = drawClusterId()
-    const nodes: { broker: number; controller: number }[] = []
-    for (let i = 0; i < count; i++) nodes.push({ broker: await pickPort(), controller: await pickPort() })
+    const nodes: { broker: number; controller: number; advertised: number; link: HalfOpenProxy }[] = []
+    for (let i = 0; i < count; i++) {
+      const [broker, controller] = [await pickPort(), await pickPort()]
+      const link = await startHalfOpenProxy({ port: broker })
+      nodes.push({ broker, controller, link, advertised: link.port })
+    }
     const servers: OwnServer[] = []
-    for (const [i, ports] of nodes.entries()) {
+    for (const [i, { broker, controller, link }] of nodes.entries()) {
       const directory = await ownDirectory('kafka')
       await prepareKafka({ directory, clusterId, id: i + 1, nodes })
       const logFile = join(directory, 'log.txt')
       const pid = await launchKafka({ directory, logFile })
-      const url = `127.0.0.1:${ports.broker}`
-      const server = new OwnServer(kafka, launchKafka, {
-        name: 'kafka',
-        pid,
-        ports: { ...ports },
-        url,
-        directory,
-        logFile,
-      })
+      const url = `127.0.0.1:${link.port}`
+      const ports = { broker, controller }
+      const server = new OwnServer(kafka, launchKafka, { name: 'kafka', pid, ports, url, directory, logFile }, link)
       onFileEnd(() => server.#remove())
       servers.push(server)
     }
     await Promise.all(servers.map((server) => server.ready()))
     return servers
-  }
-
-  static async #start(service: Service, launch: Launch): Promise<OwnServer> {
-    const directory = await ownDirectory(service.name)
-    if (service.name === 'rabbitmq') await giveTo(await serviceIdentity('rabbitmq'), directory)
-    const state = await service.start({ directory, logFile: join(directory, 'log.txt'), progress: () => undefined })
-    const server = new OwnServer(service, launch, state)
-    onFileEnd(() => server.#remove())
-    await server.ready()
-    return server
   }
 
   async #remove(): Promise<void> {

@@ -30,8 +30,8 @@ export class Stage {
 
   static async build(): Promise<Stage> {
     const partner = new Partner()
-    const [rabbit, kafka, url] = await Promise.all([OwnServer.rabbitmq(), OwnServer.kafka(), partner.start()])
-    return new Stage(rabbit, kafka, url, partner)
+    const [rabbit, [kafka], url] = await Promise.all([OwnServer.rabbitmq(), OwnServer.kafkaNodes(1), partner.start()])
+    return new Stage(rabbit, kafka as OwnServer, url, partner)
   }
 
   /** What one scenario runs on. */
@@ -47,12 +47,24 @@ export class Stage {
     const standby = needs.has('standby') ? await cluster.standby() : undefined
     const address = await startSwitchProxy(cluster.port)
     const databaseLink = await startHalfOpenProxy({ port: address.port })
-    const rabbitLink = await startHalfOpenProxy({ port: Number(new URL(this.rabbit.url).port) })
+    const webhookLink = await startHalfOpenProxy({ port: Number(new URL(this.webhookUrl).port) })
     await Promise.all([this.#createTopic(name, brokers), this.declareQueue(name)])
     this.partner.forget()
     this.partner.behave()
     return {
-      ...{ name, cluster, standby, brokers, clock, walDisk, address, databaseLink, rabbitLink, drained: [] },
+      ...{
+        name,
+        cluster,
+        standby,
+        brokers,
+        clock,
+        walDisk,
+        address,
+        databaseLink,
+        webhookLink,
+        drained: [],
+        silenced: [],
+      },
       url: `postgres://postgres@127.0.0.1:${address.port}/postgres`,
     }
   }
@@ -102,9 +114,11 @@ export interface StageSet {
   readonly url: string
   /** Between the dispatchers and the database. */
   readonly databaseLink: HalfOpenProxy
-  readonly rabbitLink: HalfOpenProxy
+  readonly webhookLink: HalfOpenProxy
   /** Taken out of the queue so far. */
   readonly drained: Arrival[]
+  /** Destinations whose network fell silent, once for each time: what was in flight there is sent again. */
+  readonly silenced: string[]
 }
 
 /** What a fault needs of the stage beyond the usual. */
