@@ -41,7 +41,7 @@ const commits: readonly [string, (at: StoredPosition) => Partial<LaneCommit>][] 
     (at) => ({ position: { ...at, n: at.n + 1, delta: { ...at.delta, n: at.delta.n + 1 } }, newDelta: true }),
   ],
   ['a parked delivery', () => ({ parked: [{ ...fresh, ...row, attempt: 1, topic: 't', key: null }] })],
-  ['another attempt of a parked delivery', () => ({ updated: [{ ...parkedBefore, ...row, attempt: 4, was: 3 }] })],
+  ['a change to a parked delivery', () => ({ updated: [{ ...parkedBefore, ...row, attempt: 3, was: 3 }] })],
   ['the end of a parked delivery', () => ({ settled: [{ ...parkedBefore, was: 3 }] })],
   ['an attempt', () => ({ attempts: [{ ...fresh, attempt: 1, outcome: 'dead', code: null, error: null, ms: 1 }] })],
   ['a receipt', () => ({ receipts: [{ ...fresh, attempt: 1, ms: 1, receipt: { status: 200 } }] })],
