@@ -1,18 +1,11 @@
-import { execFile } from 'node:child_process'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { promisify } from 'node:util'
 import pg from 'pg'
 import { afterEach, describe, expect, it } from 'vitest'
 import type { Dispatcher } from '../../src/dispatcher/dispatcher.js'
 import { Cluster } from '../support/cluster.js'
-import { onFileEnd } from '../support/cleanup.js'
 import { ScriptedAdapter, publish, startDispatcher } from '../support/dispatching.js'
 import { startSwitchProxy } from '../support/switch-proxy.js'
 import { waitFor } from '../support/wait-for.js'
 
-const bin = '/usr/lib/postgresql/15/bin'
 const pools: pg.Pool[] = []
 const running: Dispatcher[] = []
 afterEach(async () => {
@@ -51,17 +44,6 @@ const currentXid = async (pool: pg.Pool): Promise<number> =>
 
 const idsInLog = async (pool: pg.Pool): Promise<string[]> =>
   (await pool.query<{ id: string }>('select id from waybill.messages order by seq')).rows.map((r) => r.id)
-
-/** A dump as pg_dump makes it by default, restored into a server that has nothing of Waybill yet. */
-async function restore(from: Cluster, to: Cluster): Promise<void> {
-  const target = openPool(to.url)
-  await target.query('drop schema waybill cascade')
-  const directory = await mkdtemp(join(tmpdir(), 'waybill-dump-'))
-  onFileEnd(() => rm(directory, { recursive: true, force: true }))
-  const file = join(directory, 'dump')
-  await promisify(execFile)(join(bin, 'pg_dump'), ['-Fc', '-n', 'waybill', '-f', file, from.url])
-  await promisify(execFile)(join(bin, 'pg_restore'), ['--exit-on-error', '-d', to.url, file])
-}
 
 interface Old {
   readonly cluster: Cluster
@@ -123,9 +105,9 @@ function expectOrder(
 
 async function restoredWithoutSequences(): Promise<{ old: Old; pool: pg.Pool }> {
   const old = await oldServer()
-  const cluster = await Cluster.create()
+  const cluster = await Cluster.blank()
   const pool = openPool(cluster.url)
-  await restore(old.cluster, cluster)
+  await old.cluster.restoreInto(cluster)
   for (const sequence of ['message_seq', 'lanes_id_seq', 'audit_id_seq'])
     await pool.query(`alter sequence waybill.${sequence} restart`)
   return { old, pool }
@@ -146,10 +128,10 @@ describe('a logical dump is restored into another server', () => {
     '%s: nothing is lost, nothing comes twice, and it stays so',
     async (which) => {
       const old = await oldServer()
-      const cluster = await Cluster.create()
+      const cluster = await Cluster.blank()
       const pool = openPool(cluster.url)
       if (which.includes('ahead')) await burnXids(pool, 60_000)
-      await restore(old.cluster, cluster)
+      await old.cluster.restoreInto(cluster)
       const [oldXid, newXid] = [await currentXid(old.pool), await currentXid(pool)]
       expect(newXid > oldXid, `${oldXid} there, ${newXid} here`).toBe(which.includes('ahead'))
       // publishers do not wait for a dispatcher; one transaction is open while lanes are rebased
@@ -196,7 +178,7 @@ describe('a logical dump is restored into another server', () => {
 
   it('under a dispatcher that is switched to it, with ticks and leases of the old server: it starts from what is stored', async () => {
     const source = await Cluster.create()
-    const target = await Cluster.create()
+    const target = await Cluster.blank()
     const proxy = await startSwitchProxy(source.port)
     const url = `postgres://postgres@127.0.0.1:${proxy.port}/postgres`
     const pool = openPool(url)
@@ -206,7 +188,7 @@ describe('a logical dump is restored into another server', () => {
     await waitFor(() => adapter.delivered.length >= 40)
     const nonces = async (p: pg.Pool, table: string): Promise<unknown[]> =>
       (await p.query<{ nonce: string }>(`select nonce from waybill.${table}`)).rows.map((r) => r.nonce)
-    await restore(source, target)
+    await source.restoreInto(target)
     const there = openPool(source.url)
     const here = openPool(target.url)
     expect(await nonces(here, 'incarnations'), 'dumped with the rest').toEqual(await nonces(there, 'incarnation'))

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
+import { rebaseRestored } from '../../src/outbox/rebase.js'
 import type { HalfOpenProxy } from '../support/half-open-proxy.js'
 import { waitFor } from '../support/wait-for.js'
 import { withClient } from '../support/with-client.js'
@@ -52,6 +53,9 @@ const silent = (destination: string, links: (scene: Scene) => HalfOpenProxy[], t
     }
   })
 
+/** A port at which nobody listens (tcpmux). */
+const nowhere = 1
+
 /** Seconds that a clock is set off by. */
 const step = ({ random }: Scene): number => (random() < 0.5 ? -3600 : 3600)
 
@@ -61,6 +65,16 @@ async function clockOf(url: string): Promise<number> {
     client.query<{ now: number }>('select extract(epoch from clock_timestamp())::float8 as now'),
   )
   return rows[0]?.now as number
+}
+
+/** What `waybill migrate` does on a server to which everything has moved. */
+async function migrateAgain(url: string): Promise<void> {
+  const pool = new pg.Pool({ connectionString: url, max: 2 })
+  try {
+    await rebaseRestored(pool)
+  } finally {
+    await pool.end()
+  }
 }
 
 async function endSessions(url: string, share: number): Promise<void> {
@@ -142,6 +156,32 @@ export const faults: readonly Fault[] = [
       await standby.start()
       await standby.promote()
       address.switchTo(standby.port)
+    },
+  },
+  {
+    name: 'dump-restore',
+    title: 'everybody is cut off, and a dump of the database goes on in another server',
+    once: true,
+    needs: ['new server'],
+    async strike({ set: { cluster, newServer, address } }) {
+      if (!newServer) throw new Error('no other server')
+      address.switchTo(nowhere)
+      await cluster.restoreInto(newServer)
+      address.switchTo(newServer.port)
+    },
+  },
+  {
+    name: 'switch-over',
+    title: 'the database moves to another server by logical replication, which leaves its sequences behind',
+    once: true,
+    needs: ['new server'],
+    async strike({ set: { cluster, newServer, address } }) {
+      if (!newServer) throw new Error('no other server')
+      const replication = await cluster.replicateInto(newServer)
+      address.switchTo(nowhere)
+      await replication.end()
+      await migrateAgain(newServer.url)
+      address.switchTo(newServer.port)
     },
   },
   {

@@ -88,8 +88,7 @@ export async function prove(stage: Stage, chosen: readonly Fault[], options: Pro
     await fleet.stop()
     await load.stop()
     await load.end()
-    await set.standby?.crash().catch(() => undefined)
-    await set.cluster.crash().catch(() => undefined)
+    for (const server of [set.standby, set.newServer, set.cluster]) await server?.crash().catch(() => undefined)
   }
 }
 

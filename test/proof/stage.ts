@@ -44,6 +44,7 @@ export class Stage {
       ...(walDisk && { walDirectory: walDisk.directory }),
     })
     const brokers = needs.has('three brokers') ? await (this.#three ??= OwnServer.kafkaNodes(3)) : [this.kafka]
+    const newServer = needs.has('new server') ? await Cluster.blank() : undefined
     const standby = needs.has('standby') ? await cluster.standby() : undefined
     const address = await startSwitchProxy(cluster.port)
     const databaseLink = await startHalfOpenProxy({ port: address.port })
@@ -56,6 +57,7 @@ export class Stage {
         name,
         cluster,
         standby,
+        newServer,
         brokers,
         clock,
         walDisk,
@@ -103,6 +105,8 @@ export interface StageSet {
   readonly name: string
   readonly cluster: Cluster
   readonly standby: Cluster | undefined
+  /** Nothing is in it. */
+  readonly newServer: Cluster | undefined
   /** Of the topic. */
   readonly brokers: readonly OwnServer[]
   /** Of the database. */
@@ -122,7 +126,7 @@ export interface StageSet {
 }
 
 /** What a fault needs of the stage beyond the usual. */
-export type Need = 'standby' | 'clocks' | 'small disk' | 'three brokers'
+export type Need = 'standby' | 'new server' | 'clocks' | 'small disk' | 'three brokers'
 
 const walDiskBytes = 128 * 1024 * 1024
 

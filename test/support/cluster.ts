@@ -37,10 +37,16 @@ export class Cluster {
 
   /** A new primary with Waybill's schema. */
   static async create(settings: Record<string, string> = {}, options: ClusterOptions = {}): Promise<Cluster> {
+    const cluster = await Cluster.blank(settings, options)
+    await applyMigrations(cluster.url)
+    return cluster
+  }
+
+  /** A new primary with nothing in it. */
+  static async blank(settings: Record<string, string> = {}, options: ClusterOptions = {}): Promise<Cluster> {
     const cluster = await Cluster.#empty(options)
     await cluster.#init()
     await cluster.start(settings)
-    await applyMigrations(cluster.url)
     return cluster
   }
 
@@ -88,6 +94,38 @@ export class Cluster {
     })
     await copy.start()
     return copy
+  }
+
+  /** A dump of this server, as pg_dump makes it by default, restored into one that is blank. */
+  async restoreInto(target: Cluster, dumpOptions: readonly string[] = []): Promise<void> {
+    const file = join(this.#directory, '..', 'dump')
+    await run(join(bin, 'pg_dump'), ['-Fc', ...dumpOptions, '-f', file, this.url])
+    await run(join(bin, 'pg_restore'), ['--exit-on-error', '-d', target.url, file])
+  }
+
+  /**
+   * Everything goes on in a blank server by logical replication, as managed "blue/green" upgrades do it: rows, and no
+   * sequences. Resolves when the rows of now are there; `end` ends it when nothing more is missing.
+   */
+  async replicateInto(target: Cluster): Promise<{ end(): Promise<void> }> {
+    await this.restoreInto(target, ['--schema-only'])
+    await withClient(this.url, (client) => client.query('create publication switch_over for all tables'))
+    await withClient(target.url, (client) =>
+      client.query(`create subscription switch_over connection '${this.url}' publication switch_over`),
+    )
+    const copied = `select count(*) > 0 and bool_and(srsubstate = 'r') as yes from pg_subscription_rel`
+    await waitFor(() => says(target.url, copied), { what: 'all tables copied' })
+    return {
+      end: async () => {
+        const { rows } = await withClient(this.url, (client) =>
+          client.query<{ lsn: string }>('select pg_current_wal_lsn()::text as lsn'),
+        )
+        const caughtUp = `select bool_and(replay_lsn >= '${rows[0]?.lsn}') as yes from pg_stat_replication
+          where application_name = 'switch_over'`
+        await waitFor(() => says(this.url, caughtUp), { what: 'the last rows' })
+        await withClient(target.url, (client) => client.query('drop subscription switch_over'))
+      },
+    }
   }
 
   async start(settings: Record<string, string> = {}): Promise<void> {
@@ -159,4 +197,9 @@ async function freePort(): Promise<number> {
   await new Promise((resolve) => server.close(resolve))
   if (address === null || typeof address === 'string') throw new Error('no port')
   return address.port
+}
+
+async function says(url: string, question: string): Promise<boolean> {
+  const { rows } = await withClient(url, (client) => client.query<{ yes: boolean | null }>(question))
+  return rows[0]?.yes === true
 }
