@@ -3,12 +3,12 @@
  * snapshots and xids are the old server's. Among themselves and with the xids that messages carry they are as good as
  * before; with transactions of this server they must not be compared. So each lane
  *   1. ends the delta that it was reading, in the old terms;
- *   2. reads what ran in its last snapshot, in the old terms, up to that tick's floor;
- *   3. reads everything above that floor, whoever wrote it, up to a tick of this server;
+ *   2. reads what its last snapshot did not see, in the old terms, up to that tick's ceiling;
+ *   3. reads everything above that ceiling, whoever wrote it, up to a tick of this server;
  *   4. goes on from that tick.
- * A sequence's values come with a dump, so what is published here lies above every stored floor: nothing is lost, and
- * only what became visible between the floor and the snapshot of the last tick comes twice. Where seqs were given out again
- * (the sequence was not brought along, and somebody published before it was mended) lanes read all of the log again.
+ * A sequence's values come with a dump, so what is published here lies above every stored ceiling: nothing is lost, and
+ * nothing comes twice. Where seqs were given out again (the sequence was not brought along, and somebody published before
+ * it was mended) lanes read all of the log again.
  */
 import type pg from 'pg'
 import { loadSql } from '../db/sql.js'
@@ -108,6 +108,6 @@ async function rebase(client: pg.ClientBase, tick: TakenTick): Promise<RebaseRep
 }
 
 function wayOut(last: Delta, tick: TakenTick): Delta[] {
-  const { floor } = last.to
-  return [{ n: last.n + 1, from: standingAfter(last), to: whole(floor) }, ...readAgainUpTo(tick, floor, last.n + 2)]
+  const { ceiling } = last.to
+  return [{ n: last.n + 1, from: standingAfter(last), to: whole(ceiling) }, ...readAgainUpTo(tick, ceiling, last.n + 2)]
 }
