@@ -48,7 +48,6 @@ export interface ResolvedConfig {
   readonly retentionMs: number
   readonly maxHoldMs: number | undefined
   readonly publish: { readonly maxPayloadBytes: number }
-  readonly jobs: { readonly queues: Readonly<Record<string, { readonly concurrency: number }>> }
   readonly log: { readonly level: ParsedConfig['log']['level'] }
   /** What is allowed but probably not meant. */
   readonly warnings: readonly Problem[]
@@ -81,7 +80,7 @@ export function invalidConfig(problems: readonly Problem[], from: ReadonlyMap<st
 }
 
 function assemble(parsed: ParsedConfig, destinations: ResolvedDestination[], routes: ResolvedRoute[]): ResolvedConfig {
-  const { database, dispatcher, generation, publish, jobs, log } = parsed
+  const { database, dispatcher, generation, publish, log } = parsed
   const { url, directUrl, poolSize } = database
   return {
     database: { url, directUrl, poolSize },
@@ -92,7 +91,6 @@ function assemble(parsed: ParsedConfig, destinations: ResolvedDestination[], rou
     retentionMs: parsed.retention,
     maxHoldMs: parsed.maxHold,
     publish,
-    jobs,
     log,
     warnings: warningsOf(destinations, routes),
   }

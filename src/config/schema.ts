@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { secret } from './destinations/secret.js'
-import { duration, flag, name, oneOf, text, wholeNumber } from './fields.js'
+import { duration, flag, oneOf, text, wholeNumber } from './fields.js'
 import { logLevels } from './types.js'
 
 /**
@@ -48,8 +48,6 @@ export const routeSchema = z
 export const patternHelp =
   'is not a topic pattern: use words of letters, digits, "_" and "-" joined by dots; "*" stands for one word, a last "**" for one or more'
 
-const queue = z.strictObject({ concurrency: wholeNumber(1, 10_000).default(10) })
-
 const entries = z.record(z.string(), z.unknown()).default({})
 
 export const configSchema = z.strictObject({
@@ -61,7 +59,6 @@ export const configSchema = z.strictObject({
   retention: duration('1h', '3650d').prefault('7d'),
   maxHold: duration('1h', '3650d').optional(),
   publish: z.strictObject({ maxPayloadBytes: wholeNumber(1, 67_108_864).default(1_048_576) }).prefault({}),
-  jobs: z.strictObject({ queues: z.record(name, queue).default({}) }).prefault({}),
   log: z.strictObject({ level: oneOf(logLevels).default('info') }).prefault({}),
 })
 

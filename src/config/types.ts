@@ -56,13 +56,6 @@ export interface WaybillConfig<Names extends string = string> {
         readonly maxPayloadBytes?: number | undefined
       }
     | undefined
-  /** What a worker of the database job queue runs. */
-  readonly jobs?:
-    | {
-        /** Queues by name. Default: none. */
-        readonly queues?: Readonly<Record<string, { readonly concurrency?: number | undefined }>> | undefined
-      }
-    | undefined
   readonly log?: { readonly level?: LogLevel | undefined } | undefined
 }
 

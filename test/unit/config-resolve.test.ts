@@ -39,7 +39,6 @@ describe('resolveConfig', () => {
       retentionMs: 604_800_000,
       maxHoldMs: undefined,
       publish: { maxPayloadBytes: 1_048_576 },
-      jobs: { queues: {} },
       log: { level: 'info' },
       warnings: [],
     })
@@ -110,7 +109,6 @@ describe('resolveConfig', () => {
         routes: { 'a..b': 'work', 'x.*': ['wrok', 'bus'], y: [], z: 3 },
         dispatcher: { leaseMs: 999, listen: 'yes', durability: { replicated: '' } },
         retention: 'soon',
-        jobs: { queues: { BAD: {}, ok: { concurrency: 0 } } },
         log: { level: 'loud' },
         publsh: {},
       },
@@ -126,8 +124,6 @@ describe('resolveConfig', () => {
       'dispatcher.listen: must be true or false',
       'dispatcher.durability.replicated: must not be empty',
       'retention: must be milliseconds, or text such as "500ms", "30s", "5m", "2h", "7d"',
-      'jobs.queues.BAD: must be 1 to 63 of a-z, 0-9, "_" and "-", and start with a letter',
-      'jobs.queues.ok.concurrency: must be a whole number from 1 to 10000',
       'log.level: must be "debug" or "info" or "warn" or "error" or "silent"',
       'publsh: is not a known key; did you mean "publish"?',
       'destinations.Upper: the name must be 1 to 63 of a-z, 0-9, "_" and "-", and start with a letter',
@@ -151,12 +147,9 @@ describe('resolveConfig', () => {
     expect(problems(raw)).toHaveLength(1)
   })
 
-  it.each(['database', 'destinations', 'routes', 'dispatcher', 'publish', 'jobs', 'log'])(
-    'refuses a list as %s',
-    (key) => {
-      expect(problems({ [key]: [] })).toEqual([`${key}: must be an object, not a list`])
-    },
-  )
+  it.each(['database', 'destinations', 'routes', 'dispatcher', 'publish', 'log'])('refuses a list as %s', (key) => {
+    expect(problems({ [key]: [] })).toEqual([`${key}: must be an object, not a list`])
+  })
 
   it('says that env() stands for secrets only', () => {
     const raw = { publish: { maxPayloadBytes: env('WAYBILL_DATABASE_URL') } }

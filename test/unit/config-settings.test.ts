@@ -26,7 +26,7 @@ const broken = {
   dispatcher: { leaseMs: 1 },
   publish: 7,
   log: { level: 'loud' },
-  jobs: { queues: { '': {} } },
+  generation: 0,
 }
 
 describe('resolveSettings', () => {
@@ -44,10 +44,10 @@ describe('resolveSettings', () => {
   it('gives what resolveConfig gives', () => {
     const raw = { dispatcher: { pageSize: 7, durability: { replicated: 'second' } } }
     const all = resolveConfig(raw, environment)
-    const some = resolveSettings(raw, environment, ['dispatcher', 'retention', 'publish', 'log', 'jobs', 'generation'])
-    const { dispatcher, publish, log, jobs, generation, retentionMs } = all
+    const some = resolveSettings(raw, environment, ['dispatcher', 'retention', 'publish', 'log', 'generation'])
+    const { dispatcher, publish, log, generation, retentionMs } = all
     expect(some).toEqual({
-      ...{ dispatcher: { ...dispatcher }, publish, log, jobs, retention: retentionMs },
+      ...{ dispatcher: { ...dispatcher }, publish, log, retention: retentionMs },
       ...(generation !== undefined && { generation }),
     })
   })
