@@ -1,6 +1,6 @@
 /** The subpath `waybill/receiver/fastify`. Only Fastify's types are imported. */
 import type { Readable } from 'node:stream'
-import type { FastifyInstance, FastifyPluginCallback, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from 'fastify'
 import { codeOf } from '../core/errors.js'
 import { checkLimit, defaultLimit, readRawBody } from './read-raw-body.js'
 import type { ReceivedWebhook } from './received-webhook.js'
@@ -29,14 +29,14 @@ export interface WebhookReceiverOptions extends VerifierOptions {
  *
  * Registering fails with an `InputError` for a secret or a limit that is none.
  */
-export const webhookReceiver: FastifyPluginCallback<WebhookReceiverOptions> = Object.assign(plugin, {
+export const webhookReceiver: FastifyPluginAsync<WebhookReceiverOptions> = Object.assign(plugin, {
   // What fastify-plugin sets: hooks and parsers are for the scope that registers it, not for one of its own.
   [Symbol.for('skip-override')]: true,
   [Symbol.for('fastify.display-name')]: 'waybill-receiver',
   [Symbol.for('plugin-meta')]: { name: 'waybill-receiver', fastify: '>=5' },
 })
 
-function plugin(scope: FastifyInstance, options: WebhookReceiverOptions, done: (error?: Error) => void): void {
+async function plugin(scope: FastifyInstance, options: WebhookReceiverOptions): Promise<void> {
   const { limit = defaultLimit, ...verifying } = options
   const verify = createWebhookVerifier(verifying)
   checkLimit(limit)
@@ -53,7 +53,6 @@ function plugin(scope: FastifyInstance, options: WebhookReceiverOptions, done: (
     request.webhook = verify({ headers: request.headers, rawBody: body })
     request.body = payloadOrBytes(request.webhook)
   })
-  done()
 }
 
 function refusal(error: unknown): WebhookError {
