@@ -60,6 +60,7 @@ export function statusAfterWriting(url: string, bytes: number): Promise<string> 
         resolve(answer.toString('latin1').split('\r\n')[0] ?? '')
         socket.destroy()
       })
+      socket.resume()
     })
   })
 }
