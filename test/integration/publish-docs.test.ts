@@ -18,10 +18,15 @@ const blocks = async (page: string, language: string): Promise<string[]> => {
 }
 
 /** What the pages import that is not there: the package by its name, and a client that Prisma generates. */
-const paths = { waybill: ['./src/index.ts'], 'waybill/prisma': ['./src/queue-facade/prisma.ts'] }
+const paths = {
+  waybill: ['./src/index.ts'],
+  'waybill/prisma': ['./src/queue-facade/prisma.ts'],
+  'waybill/receiver': ['./src/receiver/index.ts'],
+  'waybill/receiver/*': ['./src/receiver/*.ts'],
+}
 const generated = 'examples/orders/generated/client'
 
-it('the code in the pages on publishing compiles', async () => {
+it('the code in the pages on publishing and receiving compiles', async () => {
   if (!existsSync(join(root, `${generated}.ts`))) {
     await promisify(execFile)(process.execPath, [join(root, 'scripts/generate.mjs')])
   }
@@ -30,6 +35,7 @@ it('the code in the pages on publishing compiles', async () => {
     ['publishing.md', 4],
     ['transactions.md', 7],
     ['prisma.md', 3],
+    ['receiving.md', 4],
   ] as const) {
     const found = await blocks(page, 'ts')
     expect(found.length, page).toBeGreaterThanOrEqual(least)

@@ -70,4 +70,11 @@ const queue = new Queue({ connectionString: 'postgres://127.0.0.1:1/none' })`
     const publish = `${use}\nawait queue.publish('a.b', 1, { tx: null }).catch(() => undefined)`
     expect((await loadedBy(publish)).packages).toContain('pg')
   })
+
+  it.each(['index', 'express', 'fastify'])('loads no package for waybill/receiver, %s', async (entry) => {
+    const { packages, files } = await loadedBy(`await import('./src/receiver/${entry}.ts')`)
+    expect(packages).toEqual([])
+    expect(files).toContain(`src/receiver/${entry}.ts`)
+    expect(files.filter((file) => !/^src\/(receiver|core)\//.test(file))).toEqual([])
+  })
 })

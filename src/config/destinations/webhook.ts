@@ -2,6 +2,7 @@ import { createSecureContext } from 'node:tls'
 import { z } from 'zod'
 import { AddressGuard, literalAddress, parseNetwork } from '../../core/address-guard.js'
 import { codeOf } from '../../core/errors.js'
+import { isHmacSecret, isPrivateKeyText } from '../../core/webhook-keys.js'
 import { flag, oneOf, text, wholeNumber } from '../fields.js'
 import { type Secret, secret, type SecretInput } from './secret.js'
 
@@ -27,17 +28,9 @@ export function parseEndpoint(endpoint: string | Secret): URL | undefined {
 const signingSecretHelp =
   'must be "whsec_" and base64 (HMAC-SHA256, v1), "whsk_" and base64 of 32 or 64 bytes (ed25519, v1a), or other text that is used as the HMAC key as it is'
 
-function isBase64(value: string): boolean {
-  return value !== '' && /^[A-Za-z0-9+/]+={0,2}$/.test(value) && value.length % 4 !== 1
-}
-
-function isSigningSecret(value: string): boolean {
-  if (value.startsWith('whsec_')) return isBase64(value.slice(6))
-  if (!value.startsWith('whsk_')) return true
-  return isBase64(value.slice(5)) && [32, 64].includes(Buffer.from(value.slice(5), 'base64').length)
-}
-
-const signingSecret = secret.refine((value) => isSigningSecret(value.reveal()), { error: signingSecretHelp })
+const signingSecret = secret.refine((value) => isHmacSecret(value.reveal()) || isPrivateKeyText(value.reveal()), {
+  error: signingSecretHelp,
+})
 
 const headerName = z
   .string()
