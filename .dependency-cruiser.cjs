@@ -23,6 +23,7 @@ const zones = {
     'reconcile',
     'admin',
   ],
+  testing: ['core', 'config', 'db', 'outbox', 'queue-facade', 'adapters', 'dispatcher', 'telemetry', 'app'],
   cli: ['app', 'config', 'core'],
 }
 const forbidden = Object.entries(zones).map(([zone, allowed]) => ({

@@ -1,0 +1,44 @@
+import type { PublishedMessage } from './message.js'
+
+const valueLength = 100
+const payloadLength = 200
+
+/** A value as one line of a test's output: JSON, a matcher's own text, a predicate's source. Cut at 100 characters. */
+export function valueText(value: unknown): string {
+  return shorten(textOf(value), valueLength)
+}
+
+function textOf(value: unknown): string {
+  if (value === undefined) return 'nothing'
+  if (typeof value === 'function') return String(value).replaceAll(/\s+/g, ' ')
+  return JSON.stringify(value, matcherText) ?? String(value)
+}
+
+/** For JSON.stringify, which would show a matcher's insides. */
+function matcherText(_name: string, value: unknown): unknown {
+  if (typeof value === 'function') return `<${textOf(value)}>`
+  if (value instanceof RegExp) return `<${String(value)}>`
+  if (typeof value === 'bigint' || typeof value === 'symbol') return `<${String(value)}>`
+  if (typeof value !== 'object' || value === null || !('asymmetricMatch' in value)) return value
+  const { sample } = value as { sample?: unknown }
+  const name = isNamed(value) ? value.toAsymmetricMatcher() : String(value)
+  return sample !== undefined && typeof sample !== 'function' ? { [name]: sample } : `<${name}>`
+}
+
+/** expect.any and its like; others are named by their text, and show what they were given. */
+function isNamed(value: object): value is { toAsymmetricMatcher(): string } {
+  return typeof (value as { toAsymmetricMatcher?: unknown }).toAsymmetricMatcher === 'function'
+}
+
+/** `order.created  key "o1"  {"id":"o1"}  in 5m` */
+export function messageText({ topic, key, payloadText, headers, to, at }: PublishedMessage): string {
+  const parts = [topic, key === null ? 'no key' : `key ${JSON.stringify(key)}`, shorten(payloadText, payloadLength)]
+  if (Object.keys(headers).length > 0) parts.push(`headers ${valueText(headers)}`)
+  if (to !== null) parts.push(`to ${to.join(', ')}`)
+  if (at !== null) parts.push(`at ${at.toISOString()}`)
+  return parts.join('  ')
+}
+
+function shorten(text: string, length: number): string {
+  return text.length <= length ? text : `${text.slice(0, length)}… (${text.length} characters)`
+}
