@@ -34,14 +34,14 @@ const explainedAt = 20
 
 /** No message fits. */
 export function missing(topic: string, expected: ExpectedMessage, published: readonly PublishedMessage[]): Finding {
-  const lines = [`no message ${wanted(topic, expected)} was published in this transaction`, '']
+  const lines = ['this was not published in the transaction:', `  ${wanted(topic, expected)}`]
   if (published.length === 0) {
     lines.push('nothing was; what is published on another connection, or with tx: null, is not seen here')
     return { message: lines.join('\n'), actual: [], expected: { topic, ...expected } }
   }
   lines.push(`published instead (${published.length}):`, ...list(published))
   const { at, differences, message } = nearest(topic, expected, published)
-  lines.push('', published.length === 1 ? 'it differs in:' : `the nearest is ${at + 1}. It differs in:`)
+  lines.push(published.length === 1 ? 'it differs in:' : `the nearest is ${at + 1}. It differs in:`)
   const shown = differences.slice(0, explainedAt)
   lines.push(...shown.map((each) => `  ${each.path}: expected ${each.expected}, got ${each.actual}`))
   if (differences.length > shown.length) lines.push(`  … and ${differences.length - shown.length} more`)
@@ -54,8 +54,8 @@ export function unwanted(
   expected: ExpectedMessage,
   fitting: readonly PublishedMessage[],
 ): Finding {
-  const what = topic === undefined ? 'no message' : `no message ${wanted(topic, expected)}`
-  const lines = [`expected that ${what} is published in this transaction, and found ${fitting.length}:`]
+  const what = wanted(topic ?? 'any message', expected)
+  const lines = ['this was not to be published in the transaction:', `  ${what}`, `published (${fitting.length}):`]
   lines.push(...list(fitting))
   return { message: lines.join('\n'), actual: fitting.map((message) => like(expected, message)), expected: [] }
 }

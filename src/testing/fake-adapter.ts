@@ -1,6 +1,5 @@
 import type { Adapter, DeliverContext, Outcome, OutboundMessage } from '../adapters/contract.js'
 import { codeOf, messageOf } from '../core/errors.js'
-import { whenAborted } from '../core/when-aborted.js'
 import type { LoggedMessage } from './message.js'
 
 /** A message as a fake destination gets it. */
@@ -47,7 +46,12 @@ export class FakeAdapter implements Adapter {
   async #deliver(batch: readonly OutboundMessage[], { settle, signal }: DeliverContext): Promise<void> {
     for (const [index, message] of batch.entries()) {
       if (signal.aborted) return
-      const outcome = await Promise.race([this.#hand(deliveredMessage(message)), whenAborted(signal)])
+      const answered = new AbortController()
+      const aborted = new Promise<undefined>((resolve) => {
+        signal.addEventListener('abort', () => resolve(undefined), { once: true, signal: answered.signal })
+      })
+      const outcome = await Promise.race([this.#hand(deliveredMessage(message)), aborted])
+      answered.abort()
       if (outcome) settle(index, outcome)
     }
   }
@@ -69,7 +73,7 @@ export class FakeAdapter implements Adapter {
   async close(): Promise<void> {}
 }
 
-function deliveredMessage({ payload, ...message }: OutboundMessage): DeliveredMessage {
-  const { id, topic, key, headers, createdAt, attempt } = message
-  return { id, topic, key, headers, createdAt, attempt, payload: JSON.parse(payload) as unknown, payloadText: payload }
+function deliveredMessage({ id, topic, key, headers, createdAt, attempt, payload }: OutboundMessage): DeliveredMessage {
+  const parsed: unknown = JSON.parse(payload)
+  return { id, topic, key, headers, createdAt, attempt, payload: parsed, payloadText: payload }
 }

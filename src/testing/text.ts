@@ -11,18 +11,24 @@ export function valueText(value: unknown): string {
 function textOf(value: unknown): string {
   if (value === undefined) return 'nothing'
   if (typeof value === 'function') return String(value).replaceAll(/\s+/g, ' ')
-  return JSON.stringify(value, matcherText) ?? String(value)
+  // undefined for a symbol
+  const text = JSON.stringify(value, matcherText) as string | undefined
+  return text?.replaceAll(marked, (_, inner: string) => JSON.parse(`"${inner}"`) as string) ?? String(value)
 }
+
+/** What stands for no JSON is marked for as long as it is text within JSON. */
+const mark = '\u0001'
+const marked = /"\\u0001(.*?)\\u0001"/g
+const unquoted = (text: string): string => mark + text + mark
 
 /** For JSON.stringify, which would show a matcher's insides. */
 function matcherText(_name: string, value: unknown): unknown {
-  if (typeof value === 'function') return `<${textOf(value)}>`
-  if (value instanceof RegExp) return `<${String(value)}>`
-  if (typeof value === 'bigint' || typeof value === 'symbol') return `<${String(value)}>`
+  if (typeof value === 'function') return unquoted(textOf(value))
+  if (value instanceof RegExp || typeof value === 'bigint' || typeof value === 'symbol') return unquoted(String(value))
   if (typeof value !== 'object' || value === null || !('asymmetricMatch' in value)) return value
   const { sample } = value as { sample?: unknown }
   const name = isNamed(value) ? value.toAsymmetricMatcher() : String(value)
-  return sample !== undefined && typeof sample !== 'function' ? { [name]: sample } : `<${name}>`
+  return sample !== undefined && typeof sample !== 'function' ? { [name]: sample } : unquoted(name)
 }
 
 /** expect.any and its like; others are named by their text, and show what they were given. */
