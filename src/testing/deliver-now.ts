@@ -1,10 +1,10 @@
 import type pg from 'pg'
-import { countRetried } from '../outbox/inspect/pending.js'
 import { systemClock } from '../core/clock.js'
 import { WaybillError } from '../core/errors.js'
 import { version } from '../core/version.js'
 import { createPool } from '../db/pool.js'
 import { Dispatcher } from '../dispatcher/dispatcher.js'
+import { countRetried } from '../outbox/inspect/pending.js'
 import { silentLogger } from '../telemetry/logger.js'
 import { checkDeliverOptions, type CheckedDeliverOptions, type DeliverNowOptions } from './deliver-options.js'
 import { FakeAdapter, type DeliveredMessage, type FailedAttempt } from './fake-adapter.js'
@@ -38,13 +38,12 @@ export async function deliverNow<Name extends string>(
   options: DeliverNowOptions<Name>,
 ): Promise<Readonly<Record<Name, FakeDeliveries>>> {
   const checked = checkDeliverOptions(options)
-  const { connectionString } = checked
-  const own = connectionString === undefined ? undefined : createPool({ connectionString, max: 6 })
-  const pool = own ?? (checked.pool as pg.Pool)
+  const { database } = checked
+  const pool = 'pool' in database ? database.pool : createPool({ ...database, max: 6 })
   try {
     return (await oneAtATime(pool, () => deliver(pool, checked))) as Record<Name, FakeDeliveries>
   } finally {
-    await own?.end()
+    if (!('pool' in database)) await pool.end()
   }
 }
 

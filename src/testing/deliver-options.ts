@@ -37,8 +37,7 @@ export interface DeliverNowOptions<Name extends string = string> {
 }
 
 export interface CheckedDeliverOptions {
-  readonly pool: pg.Pool | undefined
-  readonly connectionString: string | undefined
+  readonly database: { readonly pool: pg.Pool } | { readonly connectionString: string }
   readonly fakes: readonly (FakeRow & { readonly deliver: FakeDestination })[]
   readonly now: Date | { readonly afterMs: number }
   readonly maxAttempts: number
@@ -59,7 +58,7 @@ export function checkDeliverOptions(options: DeliverNowOptions): CheckedDeliverO
     if (!known.includes(name)) report(name, `is not an option of deliverNow${didYouMean(name, known)}`)
   }
   const { pool, connectionString, destinations, routes, maxAttempts = 3, order = 'key', onDead = 'hold' } = options
-  checkDatabase(pool, connectionString, report)
+  const database = checkDatabase(pool, connectionString, report)
   checkDestinations(destinations, report)
   for (const pattern of Object.keys(routes ?? {})) {
     if (!isTopicPattern(pattern))
@@ -71,24 +70,32 @@ export function checkDeliverOptions(options: DeliverNowOptions): CheckedDeliverO
   if (!['hold', 'release'].includes(onDead)) report('onDead', 'is neither "hold" nor "release"')
   const now = checkNow(options.now, report)
   const timeoutMs = checkDuration(options.timeout ?? 30_000, 'timeout', report)
-  if (problems.length > 0) throw refusal(problems)
+  if (database === undefined || problems.length > 0) throw refusal(problems)
   const fakes = Object.entries(destinations).map(([name, deliver]) => ({
     ...{ name, deliver, order, onDead },
     patterns: routes === undefined ? ['**'] : patternsTo(name, routes),
   }))
-  return { pool, connectionString, fakes, now, maxAttempts, timeoutMs }
+  return { database, fakes, now, maxAttempts, timeoutMs }
 }
 
 type Report = (path: string, message: string) => void
 
-function checkDatabase(pool: pg.Pool | undefined, connectionString: string | undefined, report: Report): void {
-  if ((pool === undefined) === (connectionString === undefined))
-    return report('pool', 'and connectionString: give one of them, of a database of the tests’ own')
-  if (pool === undefined) return
-  const max = (pool as Partial<pg.Pool>).options?.max
-  if (typeof max !== 'number') return report('pool', `is ${shapeOf(pool)}; give a pg.Pool, or a connectionString`)
-  if (max < leastConnections)
-    report('pool', `has ${max} connections at most; give one of ${leastConnections} or more, or a connectionString`)
+/** Undefined: neither or both were given, and that was reported. */
+function checkDatabase(
+  pool: pg.Pool | undefined,
+  connectionString: string | undefined,
+  report: Report,
+): CheckedDeliverOptions['database'] | undefined {
+  if (pool !== undefined && connectionString === undefined) {
+    const max = (pool as Partial<pg.Pool>).options?.max
+    if (typeof max !== 'number') report('pool', `is ${shapeOf(pool)}; give a pg.Pool, or a connectionString`)
+    else if (max < leastConnections)
+      report('pool', `has ${max} connections at most; give one of ${leastConnections} or more, or a connectionString`)
+    return { pool }
+  }
+  if (typeof connectionString === 'string' && pool === undefined) return { connectionString }
+  report('pool', 'or connectionString: give one of them, of a database of the tests’ own')
+  return undefined
 }
 
 function checkDestinations(destinations: unknown, report: Report): void {

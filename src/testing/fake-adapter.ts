@@ -43,7 +43,8 @@ export class FakeAdapter implements Adapter {
     return turn
   }
 
-  async #deliver(batch: readonly OutboundMessage[], { settle, signal }: DeliverContext): Promise<void> {
+  async #deliver(batch: readonly OutboundMessage[], context: DeliverContext): Promise<void> {
+    const { signal } = context
     for (const [index, message] of batch.entries()) {
       if (signal.aborted) return
       const answered = new AbortController()
@@ -52,7 +53,7 @@ export class FakeAdapter implements Adapter {
       })
       const outcome = await Promise.race([this.#hand(deliveredMessage(message)), aborted])
       answered.abort()
-      if (outcome) settle(index, outcome)
+      if (outcome) context.settle(index, outcome)
     }
   }
 

@@ -9,7 +9,8 @@ declare global {
   }
 }
 
-// @ts-ignore: jest's own package, which is there only where jest is
+// eslint-disable-next-line @typescript-eslint/ban-ts-comment -- it is an error only where jest is not there
+// @ts-ignore: jest's own package
 declare module 'expect' {
   // eslint-disable-next-line @typescript-eslint/no-unused-vars, @typescript-eslint/no-empty-object-type
   interface Matchers<R extends void | Promise<void>, T> extends WaybillAssertions {}

@@ -96,8 +96,9 @@ async function ask(run: RunStatement, statement: PublishStatement): Promise<unkn
 
 function explained(error: unknown): unknown {
   const facts = databaseErrorFacts(error)
+  if (!facts) return error
   const options = { cause: error }
-  switch (facts?.sqlstate) {
+  switch (facts.sqlstate) {
     case '42501': // insufficient_privilege
       return new WaybillError(
         'WAYBILL_PERMISSION_DENIED',

@@ -82,7 +82,7 @@ export async function recorder<Topics extends TopicMap = AnyTopics>(
       if (fitting.length > 0) throw new PublishedAssertionError('refutePublished', unwanted(topic, expected, fitting))
     },
   }
-  return made as unknown as Recorder<Topics>
+  return made
 }
 
 /** What fits, of all that was published. */

@@ -11,9 +11,8 @@ export function valueText(value: unknown): string {
 function textOf(value: unknown): string {
   if (value === undefined) return 'nothing'
   if (typeof value === 'function') return String(value).replaceAll(/\s+/g, ' ')
-  // undefined for a symbol
   const text = JSON.stringify(value, matcherText) as string | undefined
-  return text?.replaceAll(marked, (_, inner: string) => JSON.parse(`"${inner}"`) as string) ?? String(value)
+  return text?.replaceAll(marked, (_, inner: string) => JSON.parse(`"${inner}"`) as string) ?? typeof value
 }
 
 /** What stands for no JSON is marked for as long as it is text within JSON. */
@@ -27,6 +26,7 @@ function matcherText(_name: string, value: unknown): unknown {
   if (value instanceof RegExp || typeof value === 'bigint' || typeof value === 'symbol') return unquoted(String(value))
   if (typeof value !== 'object' || value === null || !('asymmetricMatch' in value)) return value
   const { sample } = value as { sample?: unknown }
+  // eslint-disable-next-line @typescript-eslint/no-base-to-string -- a matcher has a toString of its own
   const name = isNamed(value) ? value.toAsymmetricMatcher() : String(value)
   return sample !== undefined && typeof sample !== 'function' ? { [name]: sample } : unquoted(name)
 }

@@ -163,7 +163,7 @@ describe.each(['pg18', 'pg15'] as const)('deliverNow on %s', (server) => {
     await queueOf({ pool }).publish('order.created', 1, { tx: null })
     const state = async (): Promise<unknown> => {
       const tables = ['destinations', 'configurations', 'routes', 'lanes', 'dispatchers', 'scheduled', 'messages']
-      return Promise.all(tables.map(async (table) => (await pool.query(`select * from waybill.${table}`)).rows))
+      return Promise.all(tables.map(async (table) => (await pool.query<object>(`select * from waybill.${table}`)).rows))
     }
     const before = await state()
     const refused = deliverNow({ pool, destinations: { mail: () => expect.fail('called') }, now: '+1h' })
