@@ -1,3 +1,4 @@
+/// <reference types="vitest" />
 /** `waybill/testing/vitest`: the matchers, and their types for vitest 3.2 and later. */
 import type { WaybillAssertions } from './matchers.js'
 
