@@ -3,6 +3,7 @@ import { describe, expect, it, onTestFinished } from 'vitest'
 import { Queue } from '../../src/index.js'
 import { deliverNow, type DeliveredMessage, type FakeDeliveries } from '../../src/testing/index.js'
 import { createTestDatabase, useDatabase, type TestDatabase } from '../support/database.js'
+import { waitFor } from '../support/wait-for.js'
 
 const payloadsOf = (messages: readonly { readonly payload: unknown }[]): unknown[] =>
   messages.map(({ payload }) => payload)
@@ -136,11 +137,10 @@ describe.each(['pg18', 'pg15'] as const)('deliverNow on %s', (server) => {
     expect([payloadsOf(done.crm.delivered), done.mail.delivered]).toEqual([[1], []])
   })
 
-  it('hands over hundreds in order, and takes turns with a call beside it', async () => {
+  it('hands over hundreds in order, one at a time', async () => {
     const { pool } = await own()
-    const queue = queueOf({ pool })
     const numbers = Array.from({ length: 700 }, (_, n) => n)
-    await queue.publishMany(
+    await queueOf({ pool }).publishMany(
       numbers.map((n) => ({ topic: 'order.created', payload: n, key: `k${n % 7}` })),
       { tx: null },
     )
@@ -150,9 +150,27 @@ describe.each(['pg18', 'pg15'] as const)('deliverNow on %s', (server) => {
       await new Promise(setImmediate)
       busy--
     }
-    const calls = await Promise.all([1, 2].map(() => deliverNow({ pool, destinations: { crm } })))
-    expect(calls.map(({ crm: { failed } }) => failed)).toEqual([[], []])
-    expect(calls.flatMap(({ crm: { delivered } }) => payloadsOf(delivered))).toEqual(numbers)
+    const done = await deliverNow({ pool, destinations: { crm } })
+    expect(done.crm.failed).toEqual([])
+    expect(payloadsOf(done.crm.delivered)).toEqual(numbers)
+  })
+
+  it('takes turns with a call beside it', async () => {
+    const { pool } = await own()
+    const queue = queueOf({ pool })
+    await queue.publish('order.created', 1, { tx: null })
+    let beside: Promise<{ crm: FakeDeliveries }> | undefined
+    const waits = `select from pg_locks where locktype = 'advisory' and not granted
+      and database = (select oid from pg_database where datname = current_database())`
+    const crm = async ({ payload }: DeliveredMessage): Promise<void> => {
+      if (payload !== 1) return
+      beside = deliverNow({ pool, destinations: { crm: () => undefined } })
+      await waitFor(async () => (await pool.query(waits)).rowCount === 1)
+      await queue.publish('order.created', 2, { tx: null })
+    }
+    const first = await deliverNow({ pool, destinations: { crm }, timeout: '2m' })
+    expect([payloadsOf(first.crm.delivered), first.crm.failed]).toEqual([[1, 2], []])
+    expect(await beside).toEqual({ crm: nothing })
   })
 
   it('refuses a database with real destinations, and changes nothing in it', async () => {
