@@ -1,0 +1,10 @@
+/** `waybill/testing`: testing an application that publishes. */
+export { recorder, type Recorder, type RecorderOptions } from './recorder.js'
+export { deliverNow, type FakeDeliveries } from './deliver-now.js'
+export { type DeliverNowOptions } from './deliver-options.js'
+export { type DeliveredMessage, type FailedAttempt, type FakeDestination } from './fake-adapter.js'
+export { waybillMatchers, type MatcherAnswer, type WaybillAssertions } from './matchers.js'
+export { PublishedAssertionError } from './assertion-error.js'
+export { type AsymmetricMatcher, type Expected } from './compare.js'
+export { type ExpectedMessage } from './expectation.js'
+export { type LoggedMessage, type PublishedMessage } from './message.js'
