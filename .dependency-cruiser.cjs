@@ -5,9 +5,10 @@ const zones = {
   telemetry: ['core'],
   db: ['core', 'telemetry'],
   outbox: ['core', 'db', 'telemetry'],
-  'queue-facade': ['core', 'config', 'outbox'],
+  transactions: ['core'],
+  'queue-facade': ['core', 'config', 'outbox', 'transactions'],
   jobs: ['core', 'config', 'db', 'telemetry'],
-  inbox: ['core', 'config', 'db', 'telemetry'],
+  inbox: ['core', 'transactions'],
   reconcile: ['core', 'config', 'db', 'outbox', 'telemetry'],
   app: [
     'core',

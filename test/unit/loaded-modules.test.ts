@@ -58,7 +58,7 @@ describe('importing the package', () => {
     expect(files).toContain('src/index.ts')
     expect(
       files.filter(
-        (file) => !/^src\/(index\.ts|core\/|queue-facade\/|outbox\/publish|config\/did-you-mean)/.test(file),
+        (file) => !/^src\/(index\.ts|core\/|queue-facade\/|transactions\/|outbox\/publish|config\/did-you-mean)/.test(file),
       ),
     ).toEqual([])
   })
