@@ -18,7 +18,7 @@ export async function appliedMigrations(client: pg.ClientBase): Promise<AppliedM
   if (!table.readable) {
     throw new WaybillError(
       'WAYBILL_SCHEMA_MISSING',
-      'the schema "waybill" is there but this user may not read it; run `waybill migrate --roles` as its owner and grant waybill_publisher, waybill_dispatcher or waybill_observer to this user',
+      'the schema "waybill" is there but this user may not read it; run `waybill migrate --roles` as its owner and grant waybill_publisher, waybill_dispatcher, waybill_observer or waybill_consumer to this user',
     )
   }
   const { rows } = await client.query<{ name: string; checksum: string | null }>(

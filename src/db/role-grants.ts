@@ -35,6 +35,7 @@ export async function grantsFor(client: pg.ClientBase, kind: RoleKind, name: str
     case 'consumer':
       return [
         usage,
+        `grant select on waybill.migrations to ${role}`,
         ...(await signatures(client, consuming)).map(
           (signature) => `grant execute on function ${signature} to ${role}`,
         ),
