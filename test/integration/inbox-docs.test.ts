@@ -17,8 +17,8 @@ const blocks = (language: string): string[] =>
 interface Blocks {
   /** Exported here, to be ended. */
   readonly pool: pg.Pool
-  handle(messageId: string, order: { id: string; total: number }): Promise<void>
-  attempt(client: pg.Client, messageId: string, work: () => Promise<void>): Promise<void>
+  readonly handle: (messageId: string, order: { id: string; total: number }) => Promise<void>
+  readonly attempt: (client: pg.Client, messageId: string, work: () => Promise<void>) => Promise<void>
 }
 
 describe('docs/inbox.md', () => {

@@ -1,4 +1,4 @@
-import pg from 'pg'
+import type pg from 'pg'
 import { describe, expect, it } from 'vitest'
 import { Inbox, InputError } from '../../src/inbox/index.js'
 import { createTestDatabase, useDatabase } from '../support/database.js'
