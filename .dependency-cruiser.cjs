@@ -5,9 +5,10 @@ const zones = {
   telemetry: ['core'],
   db: ['core', 'telemetry'],
   outbox: ['core', 'db', 'telemetry'],
-  'queue-facade': ['core', 'config', 'outbox'],
+  transactions: ['core'],
+  'queue-facade': ['core', 'config', 'outbox', 'transactions'],
   jobs: ['core', 'config', 'db', 'telemetry'],
-  inbox: ['core', 'config', 'db', 'telemetry'],
+  inbox: ['core', 'transactions'],
   receiver: ['core'],
   reconcile: ['core', 'config', 'db', 'outbox', 'telemetry'],
   app: [
@@ -24,7 +25,18 @@ const zones = {
     'reconcile',
     'admin',
   ],
-  testing: ['core', 'config', 'db', 'outbox', 'queue-facade', 'adapters', 'dispatcher', 'telemetry', 'app'],
+  testing: [
+    'core',
+    'config',
+    'db',
+    'outbox',
+    'queue-facade',
+    'adapters',
+    'dispatcher',
+    'telemetry',
+    'app',
+    'transactions',
+  ],
   cli: ['app', 'config', 'core'],
 }
 const forbidden = Object.entries(zones).map(([zone, allowed]) => ({

@@ -17,6 +17,14 @@ export interface MigrationFile {
 /** Two folders up from here, in the source and in the build alike. */
 export const migrationsDirectory: string = fileURLToPath(new URL('../../prisma/migrations/', import.meta.url))
 
+/** What a database can have without the rest: `inbox` is for the database of a consumer. */
+export type MigrationSubject = 'inbox'
+
+/** Whether a migration is of a subject: `20261122000500_inbox`, `20270301000000_inbox_more`. Without one, all are. */
+export function isOfSubject(name: string, only: MigrationSubject | undefined): boolean {
+  return only === undefined || name.replace(/^\d+_/, '').split('_')[0] === only
+}
+
 const noTransaction = /^--\s*waybill:no-transaction\s*$/
 
 /**

@@ -1,7 +1,7 @@
 import type pg from 'pg'
 import { WaybillError } from '../core/errors.js'
 import { version as packageVersion } from '../core/version.js'
-import { readMigrations, type MigrationFile } from './migrate-files.js'
+import { isOfSubject, readMigrations, type MigrationFile, type MigrationSubject } from './migrate-files.js'
 
 /** Names and checksums that the database has; a null checksum was written by the file itself (`prisma migrate deploy`). */
 export type AppliedMigrations = ReadonlyMap<string, string | null>
@@ -18,7 +18,7 @@ export async function appliedMigrations(client: pg.ClientBase): Promise<AppliedM
   if (!table.readable) {
     throw new WaybillError(
       'WAYBILL_SCHEMA_MISSING',
-      'the schema "waybill" is there but this user may not read it; run `waybill migrate --roles` as its owner and grant waybill_publisher, waybill_dispatcher or waybill_observer to this user',
+      'the schema "waybill" is there but this user may not read it; run `waybill migrate --roles` as its owner and grant waybill_publisher, waybill_dispatcher, waybill_observer or waybill_consumer to this user',
     )
   }
   const { rows } = await client.query<{ name: string; checksum: string | null }>(
@@ -28,10 +28,14 @@ export async function appliedMigrations(client: pg.ClientBase): Promise<AppliedM
 }
 
 /**
- * Which files the database lacks, in order.
+ * Which files the database lacks, in order: of one subject, or all. A database that has one subject has gaps.
  * @throws WaybillError WAYBILL_SCHEMA_NEWER, WAYBILL_MIGRATION_CHANGED
  */
-export function pendingOf(files: readonly MigrationFile[], applied: AppliedMigrations): MigrationFile[] {
+export function pendingOf(
+  files: readonly MigrationFile[],
+  applied: AppliedMigrations,
+  only?: MigrationSubject,
+): MigrationFile[] {
   const newest = files.at(-1)?.name ?? ''
   const unknown = unknownNewer(files, applied)
   if (unknown.length > 0) {
@@ -49,22 +53,28 @@ export function pendingOf(files: readonly MigrationFile[], applied: AppliedMigra
       )
     }
   }
-  return files.filter((file) => !applied.has(file.name))
+  return files.filter((file) => isOfSubject(file.name, only) && !applied.has(file.name))
 }
 
 /**
  * Migrations that a database lacks; for `waybill migrate --check`. Writes nothing.
  * @throws WaybillError WAYBILL_SCHEMA_NEWER, WAYBILL_MIGRATION_CHANGED
  */
-export async function pendingMigrations(client: pg.ClientBase, directory?: string): Promise<string[]> {
+export async function pendingMigrations(
+  client: pg.ClientBase,
+  directory?: string,
+  only?: MigrationSubject,
+): Promise<string[]> {
   const applied = await appliedMigrations(client)
-  return pendingOf(readMigrations(directory), applied ?? new Map()).map((file) => file.name)
+  return pendingOf(readMigrations(directory), applied ?? new Map(), only).map((file) => file.name)
 }
 
 export interface AssertSchemaOptions {
   readonly directory?: string
   /** The version that asks, `major.minor.patch`. Default: this package's. */
   readonly version?: string
+  /** Only what this subject needs. Default: everything. */
+  readonly only?: MigrationSubject
 }
 
 /**
@@ -78,10 +88,15 @@ export async function assertSchema(client: pg.ClientBase, options: AssertSchemaO
   const version = options.version ?? packageVersion
   const files = readMigrations(options.directory)
   const applied = await appliedMigrations(client)
-  const missing = files.filter((file) => applied?.has(file.name) !== true).map((file) => file.name)
+  const missing = files
+    .filter((file) => isOfSubject(file.name, options.only) && applied?.has(file.name) !== true)
+    .map((file) => file.name)
   if (applied === undefined || missing.length > 0) {
     const what = applied === undefined ? 'the schema "waybill"' : missing.join(', ')
-    throw new WaybillError('WAYBILL_SCHEMA_MISSING', `this database lacks ${what}; run \`waybill migrate\` first`)
+    throw new WaybillError(
+      'WAYBILL_SCHEMA_MISSING',
+      `this database lacks ${what}; run \`waybill migrate${options.only ? ` --only ${options.only}` : ''}\` first`,
+    )
   }
   for (const name of unknownNewer(files, applied)) {
     const minimum = minimumVersion(name)

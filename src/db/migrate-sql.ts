@@ -1,12 +1,14 @@
 import type pg from 'pg'
 import { migrationLock } from './migrate-lock.js'
-import { readMigrations, type MigrationFile } from './migrate-files.js'
+import { readMigrations, type MigrationFile, type MigrationSubject } from './migrate-files.js'
 import { appliedMigrations, pendingOf } from './migrate-history.js'
 
 export interface MigrationSqlOptions {
   /** Only what this database lacks. Without it: everything, for a database that has nothing yet. */
   readonly pendingFor?: pg.ClientBase
   readonly directory?: string
+  /** Only this subject's. Default: all. */
+  readonly only?: MigrationSubject
 }
 
 /**
@@ -14,10 +16,10 @@ export interface MigrationSqlOptions {
  * Stops at the first error; run by psql, `waybill migrate` finds nothing left to do. Empty when nothing is pending.
  * @throws WaybillError WAYBILL_SCHEMA_NEWER, WAYBILL_MIGRATION_CHANGED
  */
-export async function migrationSql({ pendingFor, directory }: MigrationSqlOptions = {}): Promise<string> {
+export async function migrationSql({ pendingFor, directory, only }: MigrationSqlOptions = {}): Promise<string> {
   const files = readMigrations(directory)
   const applied = pendingFor === undefined ? undefined : await appliedMigrations(pendingFor)
-  const pending = pendingOf(files, applied ?? new Map())
+  const pending = pendingOf(files, applied ?? new Map(), only)
   return pending.length === 0 ? '' : ['\\set ON_ERROR_STOP on\n', ...pending.map(script)].join('\n')
 }
 

@@ -2,7 +2,7 @@ import pg from 'pg'
 import { backoffDelay } from '../core/backoff.js'
 import { systemClock, type Clock } from '../core/clock.js'
 import { codeOf, messageOf, WaybillError } from '../core/errors.js'
-import { readMigrations, type MigrationFile } from './migrate-files.js'
+import { isOfSubject, readMigrations, type MigrationFile, type MigrationSubject } from './migrate-files.js'
 import { appliedMigrations, pendingOf, type AppliedMigrations } from './migrate-history.js'
 import {
   describeLockHolder,
@@ -19,6 +19,8 @@ export { assertSchema, pendingMigrations, type AssertSchemaOptions } from './mig
 export interface MigrateOptions {
   /** Default: the package's own `prisma/migrations`. */
   readonly directory?: string
+  /** Only the migrations of this subject, for a database that has no other use of Waybill. Default: all. */
+  readonly only?: MigrationSubject
   /** How long publishers may have to queue behind a lock that a migration waits for. Milliseconds, default 200. */
   readonly lockTimeoutMs?: number
   /** How long to go on trying for the migration lock and the tables' locks, for each migration. Default 120,000 ms. */
@@ -45,6 +47,7 @@ export interface MigrateResult {
 interface Run {
   readonly client: pg.ClientBase
   readonly files: readonly MigrationFile[]
+  readonly only: MigrationSubject | undefined
   readonly lockTimeoutMs: number
   readonly waitMs: number
   readonly clock: Clock
@@ -93,6 +96,7 @@ async function migrateWith(
   const run: Run = {
     client,
     files,
+    only: options.only,
     lockTimeoutMs: options.lockTimeoutMs ?? 200,
     waitMs: options.waitMs ?? 120_000,
     clock: options.clock ?? systemClock,
@@ -101,11 +105,12 @@ async function migrateWith(
   }
   await checkServer(client)
   const before = (await appliedMigrations(client)) ?? new Map<string, string | null>()
-  const pending = pendingOf(files, before)
+  const pending = pendingOf(files, before, options.only)
   const applied: string[] = []
   for (const file of pending) if (await applyOne(run, file)) applied.push(file.name)
   await recordChecksums(run, before)
-  return { applied, present: files.map((file) => file.name).filter((name) => !applied.includes(name)) }
+  const wanted = files.map((file) => file.name).filter((name) => isOfSubject(name, options.only))
+  return { applied, present: wanted.filter((name) => !applied.includes(name)) }
 }
 
 async function checkServer(client: pg.ClientBase): Promise<void> {
@@ -201,7 +206,7 @@ async function tryOutside(run: Run, file: MigrationFile): Promise<Outcome> {
 
 async function applyUnderLock(run: Run, file: MigrationFile): Promise<Outcome> {
   const applied = (await appliedMigrations(run.client)) ?? new Map<string, string | null>()
-  if (!pendingOf(run.files, applied).includes(file)) return 'present'
+  if (!pendingOf(run.files, applied, run.only).includes(file)) return 'present'
   run.report({ migration: file.name, state: 'applying' })
   for (const statement of splitStatements(file.sql)) {
     try {

@@ -1,9 +1,11 @@
 import type pg from 'pg'
 
-export type RoleKind = 'publisher' | 'dispatcher' | 'observer'
+export type RoleKind = 'publisher' | 'dispatcher' | 'observer' | 'consumer'
 
 /** They run with the owner's rights (SECURITY DEFINER), so a publisher needs nothing on tables and sequences. */
 const publishing = ['publish', 'publish_many', 'cancel']
+/** Likewise. Of a consumer's own inbox, it may do the upkeep too: the retention is not its to set. */
+const consuming = ['inbox_claim', 'inbox_forget', 'inbox_maintain']
 
 /** The statements that give a role what it needs. Of `client`, only catalogs are read. */
 export async function grantsFor(client: pg.ClientBase, kind: RoleKind, name: string): Promise<string[]> {
@@ -16,7 +18,9 @@ export async function grantsFor(client: pg.ClientBase, kind: RoleKind, name: str
         usage,
         // to see at its start that the schema is there
         `grant select on waybill.migrations to ${role}`,
-        ...(await publishFunctions(client)).map((signature) => `grant execute on function ${signature} to ${role}`),
+        ...(await signatures(client, publishing)).map(
+          (signature) => `grant execute on function ${signature} to ${role}`,
+        ),
       ]
     case 'dispatcher':
       return [
@@ -28,16 +32,24 @@ export async function grantsFor(client: pg.ClientBase, kind: RoleKind, name: str
         `${later} usage, select, update on sequences to ${role}`,
         `${later} execute on functions to ${role}`,
       ]
+    case 'consumer':
+      return [
+        usage,
+        `grant select on waybill.migrations to ${role}`,
+        ...(await signatures(client, consuming)).map(
+          (signature) => `grant execute on function ${signature} to ${role}`,
+        ),
+      ]
     case 'observer':
       return [usage, `grant select on all tables in schema waybill to ${role}`, `${later} select on tables to ${role}`]
   }
 }
 
-async function publishFunctions(client: pg.ClientBase): Promise<string[]> {
+async function signatures(client: pg.ClientBase, names: readonly string[]): Promise<string[]> {
   const { rows } = await client.query<{ signature: string }>(
     `select p.oid::regprocedure::text as signature from pg_proc p
       where p.pronamespace = 'waybill'::regnamespace and p.proname = any($1::text[]) order by 1`,
-    [publishing],
+    [names],
   )
   return rows.map((row) => row.signature)
 }

@@ -1,8 +1,9 @@
 import type pg from 'pg'
 import { codeOf, WaybillError } from '../core/errors.js'
+import type { MigrationSubject } from './migrate-files.js'
 import { grantsFor, type RoleKind } from './role-grants.js'
 
-/** Default names: waybill_publisher, waybill_dispatcher, waybill_observer. */
+/** Default names: waybill_publisher, waybill_dispatcher, waybill_observer, waybill_consumer. */
 export type RoleNames = Partial<Record<RoleKind, string>>
 
 export interface ApplyRolesOptions {
@@ -12,6 +13,8 @@ export interface ApplyRolesOptions {
    * superuser may grant, or who has it with the admin option. Default false.
    */
   readonly standby?: boolean
+  /** The database has this subject alone: only the roles that have a meaning there. Default: all roles. */
+  readonly only?: MigrationSubject
 }
 
 export interface RolesReport {
@@ -23,17 +26,24 @@ export interface RolesReport {
   readonly adminSql: string | null
 }
 
-const defaultNames = { publisher: 'waybill_publisher', dispatcher: 'waybill_dispatcher', observer: 'waybill_observer' }
+const defaultNames = {
+  publisher: 'waybill_publisher',
+  dispatcher: 'waybill_dispatcher',
+  observer: 'waybill_observer',
+  consumer: 'waybill_consumer',
+}
+const all = ['publisher', 'dispatcher', 'observer', 'consumer'] as const
+const rolesOf = { inbox: ['observer', 'consumer'] } as const
 
 /**
- * Makes the three roles and grants them what each needs, of what is there and of what later migrations bring. Run again
+ * Makes the roles and grants them what each needs, of what is there and of what later migrations bring. Run again
  * after a migration, it grants only what is new. Where the user may not make roles, those that exist get their grants, and
  * the report has the SQL for the rest. Runs in one transaction; works through PgBouncer.
  * @throws WaybillError WAYBILL_SCHEMA_MISSING
  */
 export async function applyRoles(
   client: pg.ClientBase,
-  { names, standby = false }: ApplyRolesOptions = {},
+  { names, standby = false, only }: ApplyRolesOptions = {},
 ): Promise<RolesReport> {
   const roles = { ...defaultNames, ...names }
   await client.query('begin isolation level read committed')
@@ -47,12 +57,12 @@ export async function applyRoles(
     const created: string[] = []
     const granted: string[] = []
     const admin: string[] = []
-    for (const kind of ['publisher', 'dispatcher', 'observer'] as const) {
+    for (const kind of only === undefined ? all : rolesOf[only]) {
       const role = roles[kind]
       const made = await ensureRole(client, role)
       if (made === 'created') created.push(role)
       const statements = await grantsFor(client, kind, role)
-      const has = made !== 'denied' && (await tryAll(client, statements)) && (await hasGrants(client, kind, role))
+      const has = made !== 'denied' && (await tryAll(client, statements)) && (await hasGrants(client, kind, role, only))
       if (!has)
         admin.push(...(made === 'denied' ? [`create role ${client.escapeIdentifier(role)}`] : []), ...statements)
       const seeing = standby && kind === 'dispatcher' ? await missingSight(client, role, made !== 'denied') : []
@@ -113,11 +123,17 @@ async function missingSight(client: pg.ClientBase, role: string, there: boolean)
 }
 
 /** One who grants without the right to gets a warning, not an error: so look. */
-async function hasGrants(client: pg.ClientBase, kind: RoleKind, role: string): Promise<boolean> {
+async function hasGrants(
+  client: pg.ClientBase,
+  kind: RoleKind,
+  role: string,
+  only: MigrationSubject | undefined,
+): Promise<boolean> {
   const probe = {
     publisher: `has_function_privilege($1::name, p.oid, 'execute') from pg_proc p where p.pronamespace = 'waybill'::regnamespace and p.proname = 'publish'`,
     dispatcher: `has_table_privilege($1::name, 'waybill.positions', 'insert')`,
-    observer: `has_table_privilege($1::name, 'waybill.undelivered', 'select')`,
+    observer: `has_table_privilege($1::name, 'waybill.${only ?? 'undelivered'}', 'select')`,
+    consumer: `has_function_privilege($1::name, p.oid, 'execute') from pg_proc p where p.pronamespace = 'waybill'::regnamespace and p.proname = 'inbox_claim'`,
   }[kind]
   const { rows } = await client.query<{ schema: boolean; probe: boolean }>(
     `select has_schema_privilege($1::name, 'waybill', 'usage') as schema, (select ${probe}) as probe`,

@@ -1,27 +1,5 @@
-import { InputError, WaybillError, messageOf } from '../core/errors.js'
-
-/** What is known of a database's error, whichever driver or ORM it came through. */
-export interface DatabaseErrorFacts {
-  readonly sqlstate: string
-  readonly message: string
-  readonly hint: string | undefined
-  /** `waybill.publish_many` names the element (1 for the first) in the error's column field. */
-  readonly column: string | undefined
-}
-
-/**
- * The SQLSTATE and what goes with it: on the error itself (pg and its like), in `meta` (Prisma, with and without a driver
- * adapter), or on a cause (Drizzle, TypeORM, Sequelize and other wrappers). Undefined for what is no database's error.
- */
-export function databaseErrorFacts(error: unknown): DatabaseErrorFacts | undefined {
-  let current: unknown = error
-  for (let depth = 0; depth < 5 && isRecord(current); depth++) {
-    const facts = prismaFacts(current) ?? ownFacts(current)
-    if (facts) return facts
-    current = current['cause'] ?? current['driverError'] ?? current['originalError'] ?? current['original']
-  }
-  return undefined
-}
+import { databaseErrorFacts, type DatabaseErrorFacts } from '../core/database-error.js'
+import { InputError, WaybillError } from '../core/errors.js'
 
 /** The error a publisher sees. What is not Waybill's to explain passes through: constraint, serialization, connection, … */
 export function asPublishError(error: unknown): unknown {
@@ -66,42 +44,4 @@ function problem({ message, hint, column }: DatabaseErrorFacts): { path: string;
   const index = column !== undefined && /^\d+$/.test(column) ? Number(column) - 1 : undefined
   const text = message.replace(/^waybill\.publish: /, '')
   return { path: index === undefined ? '' : `messages[${index}]`, message: hint ? `${text}. ${hint}` : text }
-}
-
-type UnknownRecord = Readonly<Record<string, unknown>>
-
-function isRecord(value: unknown): value is UnknownRecord {
-  return typeof value === 'object' && value !== null
-}
-
-function string(value: unknown): string | undefined {
-  return typeof value === 'string' && value !== '' ? value : undefined
-}
-
-function sqlstateOf(value: unknown): string | undefined {
-  return typeof value === 'string' && /^[0-9A-Z]{5}$/.test(value) ? value : undefined
-}
-
-function ownFacts(error: UnknownRecord): DatabaseErrorFacts | undefined {
-  const sqlstate = sqlstateOf(error['code'])
-  // Prisma's own codes, P1000 to P6999, look like SQLSTATEs; PostgreSQL's class P0 is the only one that begins so
-  if (sqlstate === undefined || /^P[1-9]/.test(sqlstate)) return undefined
-  return {
-    sqlstate,
-    message: messageOf(error instanceof Error ? error : (error['message'] ?? sqlstate)),
-    hint: string(error['hint']),
-    // postgres.js has it under the second name
-    column: string(error['column']) ?? string(error['column_name']),
-  }
-}
-
-function prismaFacts(error: UnknownRecord): DatabaseErrorFacts | undefined {
-  const { meta } = error
-  if (!isRecord(meta)) return undefined
-  const adapter = isRecord(meta['driverAdapterError']) ? meta['driverAdapterError']['cause'] : undefined
-  const source = isRecord(adapter) ? adapter : meta
-  const sqlstate = sqlstateOf(source['originalCode']) ?? sqlstateOf(source['code'])
-  if (sqlstate === undefined) return undefined
-  const message = string(source['originalMessage']) ?? string(source['message']) ?? sqlstate
-  return { sqlstate, message, hint: string(source['hint']), column: string(source['column']) }
 }

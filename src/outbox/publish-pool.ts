@@ -1,4 +1,4 @@
-import type { RunStatement } from './publish.js'
+import type { RunStatement } from '../core/statement.js'
 
 /** A pool for what is published in a transaction of its own. */
 export interface OwnPool {

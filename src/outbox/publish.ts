@@ -1,4 +1,5 @@
 import { WaybillError } from '../core/errors.js'
+import type { RunStatement, Statement } from '../core/statement.js'
 import { arrayLiteral } from './publish-array.js'
 import { asPublishError } from './publish-errors.js'
 
@@ -29,16 +30,6 @@ export interface LogMessage {
   readonly keyLock: boolean
 }
 
-/** One statement with text parameters. `name` is for drivers with named prepared statements, when they are wanted. */
-export interface PublishStatement {
-  readonly name: string
-  readonly text: string
-  readonly values: (string | null)[]
-}
-
-/** Runs a statement where it belongs, and gives its rows as objects. */
-export type RunStatement = (statement: PublishStatement) => PromiseLike<readonly unknown[]>
-
 /** Publishes one message. Gives its id, or the first one's where the dedupe key was used before. */
 export async function publishOne(run: RunStatement, message: LogMessage): Promise<string> {
   return text(await call(run, isPlain(message) ? plainStatement(message) : fullStatement(message)), 'id')
@@ -54,7 +45,7 @@ export async function cancelScheduled(run: RunStatement, id: string): Promise<bo
   return text(await call(run, { name: 'waybill_cancel', text: cancelText, values: [id] }), 'cancelled') === 'true'
 }
 
-async function call(run: RunStatement, statement: PublishStatement): Promise<readonly unknown[]> {
+async function call(run: RunStatement, statement: Statement): Promise<readonly unknown[]> {
   try {
     return await run(statement)
   } catch (error) {
@@ -101,11 +92,11 @@ function isPlain(message: LogMessage): boolean {
   )
 }
 
-function plainStatement({ topic, payload, key, headers, id }: LogMessage): PublishStatement {
+function plainStatement({ topic, payload, key, headers, id }: LogMessage): Statement {
   return { name: 'waybill_publish', text: plainText, values: [topic, payload, key, headers, id] }
 }
 
-function fullStatement(message: LogMessage): PublishStatement {
+function fullStatement(message: LogMessage): Statement {
   const { topic, payload, key, headers, id, at, delayMs, dedupeKey, dedupeWindowMs, destinations, keyLock } = message
   const values = [
     ...[topic, payload, key, headers, id, isoText(at), numberText(delayMs), dedupeKey, numberText(dedupeWindowMs)],
@@ -114,7 +105,7 @@ function fullStatement(message: LogMessage): PublishStatement {
   return { name: 'waybill_publish_full', text: fullText, values }
 }
 
-function manyStatement(messages: readonly LogMessage[]): PublishStatement {
+function manyStatement(messages: readonly LogMessage[]): Statement {
   const column = (value: (message: LogMessage) => string | null): string => arrayLiteral(messages.map(value))
   /** Null where no message has it. */
   const sparse = (value: (message: LogMessage) => string | null): string | null =>

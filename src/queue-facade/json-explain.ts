@@ -1,7 +1,7 @@
 import { types } from 'node:util'
 import type { Problem } from '../core/errors.js'
 import { pathText } from './path-text.js'
-import { shapeOf } from './shape.js'
+import { shapeOf } from '../core/shape.js'
 
 /** More than these are not listed. */
 const maxProblems = 20

@@ -1,7 +1,7 @@
 import { InputError, type ErrorCode, type Problem } from '../core/errors.js'
 import type { LogMessage } from '../outbox/publish.js'
 import { prepareMessage, type MessageRules } from './message.js'
-import { shapeOf } from './shape.js'
+import { shapeOf } from '../core/shape.js'
 
 /** One statement carries them all, and one PostgreSQL value each of its arrays. */
 const maxMessages = 50_000

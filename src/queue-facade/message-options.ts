@@ -4,7 +4,7 @@ import { messageOf, type Problem } from '../core/errors.js'
 import type { LogMessage } from '../outbox/publish.js'
 import type { MessageOptions } from './options.js'
 import { pathText } from './path-text.js'
-import { shapeOf } from './shape.js'
+import { shapeOf } from '../core/shape.js'
 import { activeTraceHeaders } from './trace-context.js'
 
 const maxKeyBytes = 1024

@@ -7,7 +7,7 @@ import { checkOptions, type CheckedOptions } from './message-options.js'
 import type { MessageOptions } from './options.js'
 import { pathText } from './path-text.js'
 import { isRawJson } from './raw-json.js'
-import { shapeOf } from './shape.js'
+import { shapeOf } from '../core/shape.js'
 import { topicRemedy, type TopicMap } from './topics.js'
 import { validate } from './validate.js'
 

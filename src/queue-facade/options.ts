@@ -1,5 +1,5 @@
 import type { PayloadOf, TopicMap, TopicOf } from './topics.js'
-import type { Transaction } from './transaction.js'
+import type { Transaction } from '../transactions/transaction.js'
 
 /** What goes with one message. All of it optional. */
 export interface MessageOptions {

@@ -1,7 +1,7 @@
 /** The subpath `waybill/prisma`: publishing as a method of Prisma's own client. Nothing of Prisma is imported. */
 import type { Message, MessageOptions, TransactionOption } from './options.js'
 import type { PayloadOf, TopicMap, TopicOf } from './topics.js'
-import type { PrismaTransaction } from './transactions/prisma.js'
+import type { PrismaTransaction } from '../transactions/prisma.js'
 
 /** What is used of a `Queue`, so that one of another copy of the package will do. */
 export interface PrismaQueue<Topics extends TopicMap> {

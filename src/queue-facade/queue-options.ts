@@ -1,6 +1,6 @@
 import { InputError, type Problem } from '../core/errors.js'
 import type { PublishPool, QueueOptions } from './options.js'
-import { shapeOf } from './shape.js'
+import { shapeOf } from '../core/shape.js'
 import { checkTopics, type TopicMap } from './topics.js'
 
 export interface CheckedQueueOptions {

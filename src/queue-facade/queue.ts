@@ -1,15 +1,16 @@
 import { validate as isUuid } from 'uuid'
 import { InputError, WaybillError, type Problem } from '../core/errors.js'
-import { cancelScheduled, publishAll, publishOne, type RunStatement } from '../outbox/publish.js'
+import type { RunStatement } from '../core/statement.js'
+import { cancelScheduled, publishAll, publishOne } from '../outbox/publish.js'
 import { openPool, type OwnPool } from '../outbox/publish-pool.js'
 import { prepareMessage, type MessageRules } from './message.js'
 import { prepareMessages } from './message-list.js'
 import type { Message, PublishOptions, QueueOptions, TransactionOption } from './options.js'
 import { checkQueueOptions } from './queue-options.js'
-import { shapeOf } from './shape.js'
+import { shapeOf } from '../core/shape.js'
 import type { AnyTopics, PayloadOf, TopicMap, TopicOf } from './topics.js'
-import { transactionRunner } from './transaction.js'
-import { queryRunner } from './transactions/query.js'
+import { transactionRunner } from '../transactions/transaction.js'
+import { queryRunner } from '../transactions/query.js'
 
 /**
  * Publishes messages into the log, in the caller's own transaction: what is committed is delivered, what is rolled back

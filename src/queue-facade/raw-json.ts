@@ -1,5 +1,5 @@
 import { InputError, messageOf } from '../core/errors.js'
-import { shapeOf } from './shape.js'
+import { shapeOf } from '../core/shape.js'
 
 const brand: unique symbol = Symbol.for('waybill.raw-json')
 

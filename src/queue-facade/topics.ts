@@ -3,7 +3,7 @@ import { InputError, type Problem } from '../core/errors.js'
 import { isTopic } from '../core/topic-pattern.js'
 import { pathText } from './path-text.js'
 import type { RawJson } from './raw-json.js'
-import { shapeOf } from './shape.js'
+import { shapeOf } from '../core/shape.js'
 
 /** Topics and the schema of each one's payload. */
 export type TopicMap = Readonly<Record<string, StandardSchemaV1>>

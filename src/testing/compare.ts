@@ -1,7 +1,7 @@
 import { types } from 'node:util'
 import { messageOf } from '../core/errors.js'
 import { pathText } from '../queue-facade/path-text.js'
-import { shapeOf } from '../queue-facade/shape.js'
+import { shapeOf } from '../core/shape.js'
 import { refusal } from './message.js'
 import { valueText } from './text.js'
 

@@ -1,7 +1,7 @@
 import { isTopic } from '../core/topic-pattern.js'
 import { didYouMean } from '../config/did-you-mean.js'
 import { InputError, type Problem } from '../core/errors.js'
-import { shapeOf } from '../queue-facade/shape.js'
+import { shapeOf } from '../core/shape.js'
 import { topicRemedy, type StoredPayloadOf, type TopicMap, type TopicOf } from '../queue-facade/topics.js'
 
 /** What is stored under a topic; unknown where no topics were declared. */

@@ -1,6 +1,6 @@
 import { WaybillError } from '../core/errors.js'
-import { databaseErrorFacts } from '../outbox/publish-errors.js'
-import type { PublishStatement, RunStatement } from '../outbox/publish.js'
+import { databaseErrorFacts } from '../core/database-error.js'
+import type { RunStatement, Statement } from '../core/statement.js'
 import type { PublishedMessage } from './message.js'
 
 /** From where on a recorder looks: what was published later in the same transaction. */
@@ -20,7 +20,7 @@ const isOurs = (xmin: string): string =>
         then pg_xact_status((t.xid + ${offset(xmin)})::text::xid8) = 'in progress' else false end`
 
 // Drivers give rows in forms of their own; one column of text is the same in all. No FROM or WHERE at the outside: some
-// handles' statements get one added (queue-facade/transactions/same-transaction.ts).
+// handles' statements get one added (transactions/same-transaction.ts).
 const openText = `select (
   select json_build_object('xid', t.xid::text,
     'seq', coalesce((select max(m.seq) from waybill.messages m where m.xid = t.xid::text::xid8), 0)::text,
@@ -82,7 +82,7 @@ function message({ id, topic, key, payload, headers, to, at, delay }: Row): Publ
   }
 }
 
-async function ask(run: RunStatement, statement: PublishStatement): Promise<unknown> {
+async function ask(run: RunStatement, statement: Statement): Promise<unknown> {
   const rows = await run(statement).then(undefined, (error: unknown) => {
     throw explained(error)
   })

@@ -25,7 +25,10 @@ describe('waybill migrate', () => {
     const roles = await cli(['migrate', '--roles', '--json'], options)
     expect(roles.code).toBe(0)
     expect(JSON.parse(roles.stdout)).toMatchObject({
-      roles: { granted: ['waybill_publisher', 'waybill_dispatcher', 'waybill_observer'], adminSql: null },
+      roles: {
+        granted: ['waybill_publisher', 'waybill_dispatcher', 'waybill_observer', 'waybill_consumer'],
+        adminSql: null,
+      },
     })
   })
 

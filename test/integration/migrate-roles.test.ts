@@ -13,7 +13,12 @@ afterAll(async () => {
 /** Roles are the whole cluster's: names of the test's own, gone afterwards. */
 function roleNames(db: TestDatabase) {
   const suffix = randomBytes(5).toString('hex')
-  const names = { publisher: `wb_pub_${suffix}`, dispatcher: `wb_dis_${suffix}`, observer: `wb_obs_${suffix}` }
+  const names = {
+    publisher: `wb_pub_${suffix}`,
+    dispatcher: `wb_dis_${suffix}`,
+    observer: `wb_obs_${suffix}`,
+    consumer: `wb_con_${suffix}`,
+  }
   cleanUp.push(() => dropRoles(db, Object.values(names)))
   return names
 }
@@ -58,7 +63,14 @@ describe.each(['pg18', 'pg15'] as const)('roles on %s', (server) => {
     expect(await applyRoles(client, { names })).toEqual({ created: [], granted: all, adminSql: null })
     client.release()
 
-    const { publisher, dispatcher, observer } = names
+    const { publisher, dispatcher, observer, consumer } = names
+    for (const sql of [`select waybill.inbox_claim('c', 'm')`, `select waybill.inbox_forget('c', 'm')`]) {
+      expect(await as(db, consumer, sql)).toBe('ok')
+      expect(await as(db, observer, sql)).toBe(denied)
+    }
+    expect(await as(db, consumer, 'select waybill.inbox_maintain()')).toBe('ok')
+    for (const sql of ['select from waybill.inbox', 'update waybill.inbox_settings set retention = default', publish])
+      expect(await as(db, consumer, sql)).toBe(denied)
     for (const sql of [publish, publishMany, `select waybill.cancel(gen_random_uuid())`]) {
       expect(await as(db, publisher, sql)).toBe('ok')
       expect(await as(db, observer, sql)).toBe(denied)

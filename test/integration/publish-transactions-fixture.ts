@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { Inbox } from '../../src/inbox/index.js'
 import { InputError, Queue, type JsonLike, type Transaction } from '../../src/index.js'
 import type { TestDatabase } from '../support/database.js'
 import { logged, scheduled } from './publish-fixture.js'
@@ -156,6 +157,21 @@ export function describeTransactions(library: Library): void {
         code: 'WAYBILL_PUBLISH_INVALID',
         problems: [{ path: 'messages[1]' }],
       })
+    })
+
+    it('has the effect of a message once, with the inbox', async () => {
+      const inbox = new Inbox({ consumer: library.name })
+      const handle = (fails: boolean) =>
+        library.transaction((tx, { insert }) =>
+          inbox.once(`evt_'"?$1`, { tx }, async () => {
+            await insert(topic('inbox'))
+            if (fails) throw new Error('no')
+          }),
+        )
+      await expect(handle(true)).rejects.toThrow('no')
+      expect(await handle(false)).toMatchObject({ done: true })
+      expect(await handle(false)).toEqual({ done: false, reason: 'duplicate' })
+      expect(await inserted(topic('inbox'))).toBe(1)
     })
 
     it('is refused once it has ended', async () => {

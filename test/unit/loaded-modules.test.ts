@@ -58,9 +58,16 @@ describe('importing the package', () => {
     expect(files).toContain('src/index.ts')
     expect(
       files.filter(
-        (file) => !/^src\/(index\.ts|core\/|queue-facade\/|outbox\/publish|config\/did-you-mean)/.test(file),
+        (file) =>
+          !/^src\/(index\.ts|core\/|queue-facade\/|transactions\/|outbox\/publish|config\/did-you-mean)/.test(file),
       ),
     ).toEqual([])
+  })
+
+  it('loads no package at all for the inbox', async () => {
+    const { packages, files } = await loadedBy(`await import('./src/inbox/index.ts')`)
+    expect(packages).toEqual([])
+    expect(files.filter((file) => !/^src\/(inbox|core|transactions)\//.test(file))).toEqual([])
   })
 
   it('loads pg when a queue first needs a connection of its own', async () => {

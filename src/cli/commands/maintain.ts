@@ -1,4 +1,4 @@
-import { defineCommand, type ExitCode } from '../command.js'
+import { type CommandContext, defineCommand, type ExitCode, option } from '../command.js'
 import { formatDuration, toJson } from '../output.js'
 
 /** `waybill maintain`: one pass of what dispatchers do every few minutes. */
@@ -8,9 +8,13 @@ export const register = defineCommand({
   description: [
     'Dispatchers do this by themselves unless dispatcher.maintenance is false; then run it from cron, as the owner of the',
     'tables. Publishers and readers never wait for it. Exits with 1 when a task failed. Where another process is at it,',
-    'nothing is done, and that is no failure.',
+    'nothing is done, and that is no failure. --only inbox is for the database of a consumer: a new generation where one is',
+    'due, and those past the retention that waybill.inbox_settings says go; hourly is often enough.',
   ].join('\n'),
-  async run({ loadSettings, schema, out, io }): Promise<ExitCode> {
+  options: { only: option.choice(['inbox'], { summary: 'this subject alone', value: 'subject' }) },
+  async run(ctx, _args, { only }): Promise<ExitCode> {
+    if (only === 'inbox') return inboxAlone(ctx)
+    const { loadSettings, schema, out, io } = ctx
     const { retention: retentionMs, maxHold: maxHoldMs } = await loadSettings(['retention', 'maxHold'])
     const { runMaintenance } = await import('../../app/maintenance.js')
     const pool = await schema()
@@ -34,3 +38,12 @@ export const register = defineCommand({
     return report.tasks.some((task) => task.error !== null) || io.signal.aborted ? 1 : 0
   },
 })
+
+async function inboxAlone({ pool, out, io }: CommandContext): Promise<ExitCode> {
+  const { runInboxMaintenance } = await import('../../app/maintenance.js')
+  const report = await runInboxMaintenance(await pool(), io.signal)
+  const list = (names: readonly string[]): string => names.join(', ') || 'nothing'
+  const text = `generation ${report.generation}${report.changing ? ', going over to the next' : ''}; made ${list(report.made)}; dropped ${list(report.dropped)}; past retention and in use: ${list(report.kept)}`
+  out.value(report, report.ran ? text : 'another process is at it: nothing was done')
+  return io.signal.aborted ? 1 : 0
+}

@@ -1,5 +1,5 @@
 import type pg from 'pg'
-import type { RebaseReport } from '../../app/migrations.js'
+import type { MigrationSubject, RebaseReport } from '../../app/migrations.js'
 import { codeOf } from '../../core/errors.js'
 import { type CommandContext, defineCommand, type ExitCode, option, usageError } from '../command.js'
 
@@ -11,28 +11,31 @@ export const register = defineCommand({
     'Safe to run any number of times and from several processes at once. Takes the direct URL where one is configured.',
     '--check changes nothing and exits with 1 when something is pending. --sql prints what would run, for psql; without',
     'a configured database it prints all of it. --roles makes waybill_publisher, waybill_dispatcher and',
-    'waybill_observer as well, and grants them what they need; what takes an administrator is printed as SQL, and then',
-    'it exits with 1.',
+    'waybill_observer and waybill_consumer as well, and grants them what they need; what takes an administrator is',
+    'printed as SQL, and then it exits with 1. --only inbox is for the database of a consumer: the inbox and nothing',
+    'else, with waybill_observer and waybill_consumer as its roles.',
   ].join('\n'),
   options: {
     check: option.flag({ summary: 'only say what is pending' }),
     sql: option.flag({ summary: 'print SQL, change nothing' }),
     roles: option.flag({ summary: 'also make the group roles and their grants' }),
+    only: option.choice(['inbox'], { summary: 'this subject alone', value: 'subject' }),
     wait: option.duration({ summary: 'how long to try for locks, for each migration', default: 120_000 }),
   },
-  async run(ctx, _args, { check, sql, roles: withRoles, wait }): Promise<ExitCode> {
+  async run(ctx, _args, { check, sql, roles: withRoles, only, wait }): Promise<ExitCode> {
     if ([check, sql, withRoles].filter(Boolean).length > 1) throw usageError('give one of --check, --sql and --roles')
-    if (sql) return printSql(ctx)
+    if (sql) return printSql(ctx, only)
     const { applyRoles, migrate, pendingMigrations, rebaseRestored } = await import('../../app/migrations.js')
     const pool = await ctx.directPool()
     if (check) {
-      const pending = await onOne(pool, pendingMigrations)
+      const pending = await onOne(pool, (client) => pendingMigrations(client, undefined, only))
       const text = pending.length === 0 ? 'nothing is pending' : `pending: ${pending.join(', ')}`
       ctx.out.value({ pending }, text)
       return pending.length === 0 ? 0 : 1
     }
     const result = await onOne(pool, (client) =>
       migrate(client, {
+        ...(only && { only }),
         waitMs: wait,
         signal: ctx.io.signal,
         onProgress: ({ migration, state, detail }) => {
@@ -40,7 +43,7 @@ export const register = defineCommand({
         },
       }),
     )
-    const rebased = await rebaseRestored(pool)
+    const rebased = only === undefined ? await rebaseRestored(pool) : null
     const said = [result.applied.length === 0 ? 'nothing was pending' : `applied ${result.applied.join(', ')}`]
     if (rebased) said.push(rebaseText(rebased))
     const report = { ...result, ...(rebased && { rebased }) }
@@ -48,8 +51,10 @@ export const register = defineCommand({
       ctx.out.value(report, said.join('\n'))
       return 0
     }
-    const { durability } = (await ctx.loadSettings(['dispatcher'])).dispatcher
-    const roles = await onOne(pool, (client) => applyRoles(client, { standby: durability !== 'local' }))
+    const settings = only
+      ? { only }
+      : { standby: (await ctx.loadSettings(['dispatcher'])).dispatcher.durability !== 'local' }
+    const roles = await onOne(pool, (client) => applyRoles(client, settings))
     said.push(`granted to ${roles.granted.join(', ') || 'nobody'}`)
     if (roles.adminSql !== null) said.push('-- for an administrator:', roles.adminSql.trimEnd())
     ctx.out.value({ ...report, roles }, said.join('\n'))
@@ -69,13 +74,13 @@ function rebaseText({ lanes, fromStart }: RebaseReport): string {
   return `the database was restored or switched over: ${lanes.length} lanes find their way from there${rest}`
 }
 
-async function printSql(ctx: CommandContext): Promise<ExitCode> {
-  const script = await pendingSql(ctx)
+async function printSql(ctx: CommandContext, only: MigrationSubject | undefined): Promise<ExitCode> {
+  const script = await pendingSql(ctx, only)
   ctx.out.value({ sql: script }, script === '' ? '-- nothing is pending' : script.trimEnd())
   return 0
 }
 
-async function pendingSql(ctx: CommandContext): Promise<string> {
+async function pendingSql(ctx: CommandContext, only: MigrationSubject | undefined): Promise<string> {
   const { migrationSql } = await import('../../app/migrations.js')
   let pool
   try {
@@ -83,8 +88,8 @@ async function pendingSql(ctx: CommandContext): Promise<string> {
   } catch (error) {
     if (codeOf(error) !== 'WAYBILL_CONFIG_NOT_FOUND') throw error
     ctx.io.stderr.write('no database is configured: this is everything, for a database that has nothing yet\n')
-    return migrationSql()
+    return migrationSql(only && { only })
   }
   const client = await pool.connect()
-  return migrationSql({ pendingFor: client }).finally(() => client.release())
+  return migrationSql({ pendingFor: client, ...(only && { only }) }).finally(() => client.release())
 }

@@ -1,11 +1,11 @@
 import { loadSql } from '../../db/sql.js'
 import type pg from 'pg'
 
-/** A table of Waybill that is partitioned by ranges, with a tail up to MAXVALUE behind them. */
+/** A table of Waybill that is partitioned by ranges. All but the inbox have a tail up to MAXVALUE behind them. */
 export interface RangeTable {
-  readonly table: 'messages' | 'attempts' | 'receipts'
-  readonly column: 'seq' | 'at'
-  /** What a bound counts: seqs, or milliseconds since 1970. */
+  readonly table: 'messages' | 'attempts' | 'receipts' | 'inbox'
+  readonly column: 'seq' | 'at' | 'generation'
+  /** What a bound counts: seqs (or generations), or milliseconds since 1970. */
   readonly unit: 'seq' | 'ms'
 }
 
@@ -31,11 +31,16 @@ export interface PartitionInfo {
   readonly detachPending: boolean
 }
 
+/** Its generations are made by waybill.inbox_maintain; only looked at and detached from here. */
+export const inboxTable: RangeTable = { table: 'inbox', column: 'generation', unit: 'seq' }
+
 const timeListSql = loadSql(import.meta.url, './partition_list_time.sql')
+const seqListSql = loadSql(import.meta.url, './partition_list_seq.sql')
 const listSql = {
-  messages: loadSql(import.meta.url, './partition_list_seq.sql'),
+  messages: seqListSql,
   attempts: timeListSql,
   receipts: timeListSql.replace('waybill.attempts', 'waybill.receipts'),
+  inbox: seqListSql.replace('waybill.messages', 'waybill.inbox').replaceAll('m.seq', 'm.generation'),
 }
 
 interface Row {

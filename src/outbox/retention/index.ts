@@ -1,6 +1,7 @@
 export { dropPartitions, type DropOptions, type DropReport, type KeptReason } from './drop.js'
 export { type Expired } from './expire.js'
 export { heldBack, type HeldBack, type HeldBackOptions, type HeldBackReport } from './held-back.js'
+export { maintainInbox, type InboxReport } from './inbox-generations.js'
 export { laneFloors, type LaneFloor } from './lane-floors.js'
 export { runMaintenance, type MaintenanceOptions, type MaintenanceReport } from './maintenance.js'
 export { type MaintenanceSettings, type TaskReport } from './maintenance.js'

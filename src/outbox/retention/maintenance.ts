@@ -4,6 +4,7 @@ import { systemClock, type Clock } from '../../core/clock.js'
 import { codeOf, messageOf } from '../../core/errors.js'
 import { attemptsTable, extendPartitions, extendTimePartitions, receiptsTable } from '../partitions/index.js'
 import { dropPartitionsOn } from './drop.js'
+import { maintainInbox } from './inbox-generations.js'
 import { loadMarks, type Marks } from './marks.js'
 import { sweepDedupeKeys, sweepDispatchers, sweepPositions, sweepUnrouted } from './sweep.js'
 import { dropTimePartitions } from './time-partitions.js'
@@ -109,6 +110,7 @@ function tasksOf(settings: MaintenanceSettings): Record<string, Task> {
     'trim messages': ({ client, marks }, { signal }) => trimLog(client, marks, { signal, retentionMs }),
     'drop attempts': dropDays(attemptsTable, settings.attemptsRetentionMs ?? 30 * dayMs),
     'drop receipts': dropDays(receiptsTable, settings.receiptsRetentionMs ?? 90 * dayMs),
+    'inbox generations': ({ pool, client }, bounds) => maintainInbox(pool, client, { ...bounds, lockTimeoutMs }),
     'sweep dedupe keys': ({ client, marks }, { signal }) => sweepDedupeKeys(client, marks, { signal }),
     'sweep positions': ({ client, marks }, { signal }) =>
       sweepPositions(client, marks, { signal, keep: keepPositions }),

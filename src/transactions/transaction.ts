@@ -1,17 +1,17 @@
 import { InputError } from '../core/errors.js'
-import type { RunStatement } from '../outbox/publish.js'
-import { shapeOf } from './shape.js'
-import { drizzle, type DrizzleTransaction } from './transactions/drizzle.js'
-import { notOpen, type Members, type RunOptions, type TransactionKind } from './transactions/kind.js'
-import { knex, type KnexTransaction } from './transactions/knex.js'
-import { kysely, type KyselyTransaction } from './transactions/kysely.js'
-import { mikroOrm, type MikroOrmTransaction } from './transactions/mikro-orm.js'
-import { pg } from './transactions/pg.js'
-import { postgresJs, type PostgresJsTransaction } from './transactions/postgres-js.js'
-import { prisma, type PrismaTransaction } from './transactions/prisma.js'
-import { anyQuery, pool, type QueryTransaction } from './transactions/query.js'
-import { sequelize, type SequelizeTransaction } from './transactions/sequelize.js'
-import { typeorm } from './transactions/typeorm.js'
+import type { RunStatement } from '../core/statement.js'
+import { shapeOf } from '../core/shape.js'
+import { drizzle, type DrizzleTransaction } from './drizzle.js'
+import { notOpen, type Members, type RunOptions, type TransactionKind } from './kind.js'
+import { knex, type KnexTransaction } from './knex.js'
+import { kysely, type KyselyTransaction } from './kysely.js'
+import { mikroOrm, type MikroOrmTransaction } from './mikro-orm.js'
+import { pg } from './pg.js'
+import { postgresJs, type PostgresJsTransaction } from './postgres-js.js'
+import { prisma, type PrismaTransaction } from './prisma.js'
+import { anyQuery, pool, type QueryTransaction } from './query.js'
+import { sequelize, type SequelizeTransaction } from './sequelize.js'
+import { typeorm } from './typeorm.js'
 
 /** An open transaction, by structure: no driver or ORM is imported. */
 export type Transaction =
@@ -39,11 +39,13 @@ export function transactionRunner(tx: unknown, how: RunOptions): RunStatement {
     throw new InputError('WAYBILL_TX_REQUIRED', 'tx is missing; nothing was written', [
       {
         path: 'tx',
-        message:
-          "publish in the transaction that writes your data ({ tx: client }), or say { tx: null } to publish in one of the message's own",
+        message: how.txOnly
+          ? 'give the transaction that writes your data ({ tx: client })'
+          : "publish in the transaction that writes your data ({ tx: client }), or say { tx: null } to publish in one of the message's own",
       },
     ])
   }
+  const help = how.txOnly ? open : `${open}, or tx: null`
   if ((typeof tx !== 'object' && typeof tx !== 'function') || tx === null) throw notOpen(`is ${shapeOf(tx)}`, help)
   // first and by name, so that it can be inlined: 10 ns against 60 as one of the list
   const ofPg = pg(tx, how)
@@ -59,5 +61,4 @@ export function transactionRunner(tx: unknown, how: RunOptions): RunStatement {
   throw notOpen(`is ${shapeOf(tx)} that is no transaction of a library that Waybill knows, and has no query()`, help)
 }
 
-const help =
-  'give a pg client after "begin", the transaction of your ORM or query builder (docs/transactions.md), or tx: null'
+const open = 'give a pg client after "begin", or the transaction of your ORM or query builder (docs/transactions.md)'

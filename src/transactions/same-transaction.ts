@@ -1,5 +1,5 @@
-import { WaybillError } from '../../core/errors.js'
-import type { PublishStatement, RunStatement } from '../../outbox/publish.js'
+import { WaybillError } from '../core/errors.js'
+import type { Statement, RunStatement } from '../core/statement.js'
 import { notOpen } from './kind.js'
 
 /**
@@ -50,7 +50,7 @@ async function askId(run: RunStatement): Promise<string> {
 }
 
 /** Only assigned ids count: publishing assigns one, and outside a transaction none is assigned before it. */
-function onlyIn(id: string, { name, text, values }: PublishStatement): PublishStatement {
+function onlyIn(id: string, { name, text, values }: Statement): Statement {
   const where = `where pg_current_xact_id_if_assigned() = $${values.length + 1}::text::xid8`
   return { name: `${name}_in`, text: `${text} ${where}`, values: [...values, id] }
 }

@@ -1,16 +1,18 @@
-import { InputError } from '../../core/errors.js'
-import type { RunStatement } from '../../outbox/publish.js'
+import { InputError } from '../core/errors.js'
+import type { RunStatement } from '../core/statement.js'
 
 /**
  * What Waybill knows of one library's transactions, by structure: nothing is imported. Gives how a statement runs in
  * `tx`, or undefined when `tx` is none of this library's; throws `notOpen` for what is of this library but no open
- * transaction, such as its root object. Called for every publish: a few looks at properties, nothing more.
+ * transaction, such as its root object. Called for every statement: a few looks at properties, nothing more.
  */
 export type TransactionKind = (tx: object, how: RunOptions) => RunStatement | undefined
 
 export interface RunOptions {
   /** Named prepared statements, where the driver has them. */
   readonly prepared: boolean
+  /** `tx: null` has no meaning for the caller, so errors don't offer it. Default: it has. */
+  readonly txOnly?: boolean
 }
 
 /** The refusal of a `tx`: what it is, and what to give in its place. */

@@ -22,7 +22,7 @@ export const sequelize: TransactionKind = (tx) => {
   if (typeof given.afterCommit !== 'function' || !isObject(given.sequelize)) return undefined
   const { query } = given.sequelize as Members<'query'>
   if (typeof query !== 'function') return undefined
-  if (hasEnded(tx)) throw notOpen('is a Sequelize Transaction that has ended', 'publish before it ends')
+  if (hasEnded(tx)) throw notOpen('is a Sequelize Transaction that has ended', 'use it before it ends')
   if (!isObject(given.connection)) throw notOpen('is a Sequelize Transaction that was not started', remedy)
   const root = given.sequelize as { query(sql: string, options: object): PromiseLike<unknown> }
   const options = { transaction: tx, type: 'SELECT', raw: true, plain: false, nest: false }

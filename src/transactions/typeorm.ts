@@ -45,7 +45,7 @@ function inManager({ queryRunner }: Members<'queryRunner'>): ReturnType<Transact
 }
 
 function inQueryRunner(runner: QueryRunner): ReturnType<TransactionKind> {
-  if (runner.isReleased) throw notOpen('is of a TypeORM transaction that has ended', 'publish before it ends')
+  if (runner.isReleased) throw notOpen('is of a TypeORM transaction that has ended', 'use it before it ends')
   if (!runner.isTransactionActive) throw notOpen('is of a TypeORM QueryRunner that is in no transaction', remedy)
   return async ({ text, values }) => rowsOf(await runner.query(text, values))
 }

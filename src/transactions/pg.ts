@@ -1,5 +1,5 @@
-import type { PublishStatement } from '../../outbox/publish.js'
-import { notOpen, type TransactionKind } from './kind.js'
+import type { Statement } from '../core/statement.js'
+import { notOpen, type RunOptions, type TransactionKind } from './kind.js'
 
 /**
  * `pg` clients. Whether one is inside a transaction is what PostgreSQL says with each ReadyForQuery message (protocol,
@@ -28,8 +28,8 @@ interface PgQuery {
   readonly values?: (string | null)[]
 }
 
-export const pg: TransactionKind = (tx, { prepared }) =>
-  isPgClient(tx) ? (statement) => runInPgTransaction(tx, statement, prepared) : undefined
+export const pg: TransactionKind = (tx, how) =>
+  isPgClient(tx) ? (statement) => runInPgTransaction(tx, statement, how) : undefined
 
 /** By structure: a client may be of another copy of `pg` than ours. */
 function isPgClient(value: object): value is PgClient {
@@ -53,8 +53,8 @@ const tails = new WeakMap<PgClient, Promise<unknown>>()
  */
 function runInPgTransaction(
   client: PgClient,
-  statement: PublishStatement,
-  prepared: boolean,
+  statement: Statement,
+  { prepared, txOnly }: RunOptions,
 ): Promise<readonly unknown[]> {
   const send = async (): Promise<readonly unknown[]> => {
     for (;;) {
@@ -63,7 +63,7 @@ function runInPgTransaction(
       await askStatus(client)
     }
     // no await between looking and sending
-    requireTransaction(statusOf(client))
+    requireTransaction(statusOf(client), txOnly)
     const { name, text, values } = statement
     return (await client.query(prepared ? { name, text, values } : { text, values })).rows
   }
@@ -99,7 +99,7 @@ function drained(client: PgClient): Promise<void> {
   })
 }
 
-function requireTransaction(status: string | null | undefined): void {
+function requireTransaction(status: string | null | undefined, txOnly = false): void {
   if (status === 'T') return
   if (status === 'E') {
     throw notOpen(
@@ -110,7 +110,9 @@ function requireTransaction(status: string | null | undefined): void {
   throw status === 'I'
     ? notOpen(
         'is a pg client that is not in a transaction',
-        'run "begin" on it first, or give tx: null to publish in a transaction of the message\'s own',
+        txOnly
+          ? 'run "begin" on it first'
+          : 'run "begin" on it first, or give tx: null to publish in a transaction of the message\'s own',
       )
     : notOpen('is a pg client that is not connected', 'connect it and run "begin" first')
 }

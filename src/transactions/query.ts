@@ -1,4 +1,4 @@
-import type { RunStatement } from '../../outbox/publish.js'
+import type { RunStatement } from '../core/statement.js'
 import { notOpen, rowsOf, type Members, type TransactionKind } from './kind.js'
 import { inSameTransaction } from './same-transaction.js'
 

@@ -1,0 +1,94 @@
+import { databaseErrorFacts } from '../core/database-error.js'
+import { InputError, WaybillError } from '../core/errors.js'
+import type { RunStatement, Statement } from '../core/statement.js'
+
+/** The SQL side: calls of the functions that any language can use. Parameters and answers are text, for every driver. */
+
+export interface Claim {
+  readonly consumer: string
+  readonly id: string
+  readonly onBusy: 'wait' | 'skip'
+}
+
+// an alias of its own for null, which some drivers leave out of a row
+const claimText = `select coalesce(waybill.inbox_claim($1::text, $2::text, $3::text)::text, 'busy') as claimed`
+const forgetText = 'select waybill.inbox_forget($1::text, $2::text)::text as forgotten'
+
+const answers: Readonly<Record<string, 'first' | 'duplicate' | 'busy'>> = {
+  true: 'first',
+  false: 'duplicate',
+  busy: 'busy',
+}
+
+/** Claims a message: whether this is the first time. */
+export async function claim(run: RunStatement, message: Claim): Promise<'first' | 'duplicate' | 'busy'> {
+  const values = [message.consumer, message.id, message.onBusy]
+  const claimed = await call(run, { name: 'waybill_inbox_claim', text: claimText, values }, 'claimed')
+  const answer = answers[claimed]
+  if (answer !== undefined) return answer
+  throw unusable('claimed')
+}
+
+/** Takes a claim back, in the transaction that made it. */
+export async function forget(run: RunStatement, { consumer, id }: Omit<Claim, 'onBusy'>): Promise<void> {
+  await call(run, { name: 'waybill_inbox_forget', text: forgetText, values: [consumer, id] }, 'forgotten')
+}
+
+async function call(run: RunStatement, statement: Statement, column: string): Promise<string> {
+  let rows: readonly unknown[]
+  try {
+    rows = await run(statement)
+  } catch (error) {
+    throw asInboxError(error)
+  }
+  const row = rows[0]
+  const value = typeof row === 'object' && row !== null ? (row as Record<string, unknown>)[column] : undefined
+  if (typeof value === 'string') return value
+  throw unusable(column)
+}
+
+function unusable(column: string): WaybillError {
+  return new WaybillError(
+    'WAYBILL_TX_INVALID',
+    `tx: its query(sql, parameters) gave no row with ${column}; it must resolve to an array of objects, or to { rows } of them. Roll the transaction back: the statement may have run`,
+  )
+}
+
+/** What is not Waybill's to explain passes through, so that those who retry by SQLSTATE still can. */
+function asInboxError(error: unknown): unknown {
+  if (WaybillError.isInstance(error)) return error
+  const facts = databaseErrorFacts(error)
+  if (!facts) return error
+  const options = { cause: error }
+  switch (facts.sqlstate) {
+    case '22023': // invalid_parameter_value, raised by waybill.inbox_claim
+    case '22021': // character_not_in_repertoire: a NUL
+      return new InputError(
+        'WAYBILL_INBOX_INVALID',
+        'the database refused the claim; nothing was written',
+        [{ path: '', message: facts.hint === undefined ? facts.message : `${facts.message}. ${facts.hint}` }],
+        options,
+      )
+    case '42883': // undefined_function
+    case '3F000': // invalid_schema_name
+      return new WaybillError(
+        'WAYBILL_SCHEMA_MISSING',
+        `the inbox is missing from this database or older than this package (${facts.message}); run: waybill migrate --only inbox`,
+        options,
+      )
+    case '42501': // insufficient_privilege
+      return new WaybillError(
+        'WAYBILL_PERMISSION_DENIED',
+        `the database's role may not use the inbox (${facts.message}); as the schema's owner run: grant waybill_consumer to <role> (waybill migrate --only inbox --roles makes that role)`,
+        options,
+      )
+    case '25P02': // in_failed_sql_transaction
+      return new WaybillError(
+        'WAYBILL_TX_INVALID',
+        'tx: an earlier statement of this transaction failed, so nothing more can be written in it; roll it back (and look for the first error)',
+        options,
+      )
+    default:
+      return error
+  }
+}
