@@ -17,7 +17,7 @@ CONSTANTS
   Fenced      \* FALSE: commits without a guard
 
 Messages == 1 .. Last
-Idle == [epoch |-> 0, cursor |-> 0, flying |-> {}, settled |-> {}, parked |-> {}]
+Idle == [epoch |-> 0, cursor |-> 0, flying |-> {}, settled |-> {}, parked |-> {}, known |-> {}]
 
 VARIABLES
   epoch, owner, expired,   \* the lane's row; whether the owner's lease has ended
@@ -42,7 +42,7 @@ Take(h) ==
   /\ expired /\ epoch < MaxEpoch
   /\ epoch' = epoch + 1 /\ owner' = h /\ expired' = FALSE
   /\ mind' = [mind EXCEPT ![h] =
-       [epoch |-> epoch + 1, cursor |-> cursor, flying |-> {}, settled |-> {}, parked |-> parked]]
+       [epoch |-> epoch + 1, cursor |-> cursor, flying |-> {}, settled |-> {}, parked |-> parked, known |-> parked]]
   /\ UNCHANGED <<cursor, parked, wire, received>>
 
 (* The owner is slow, frozen or gone. It may not know yet. *)
@@ -116,14 +116,16 @@ Mark(h) == CHOOSE c \in mind[h].cursor .. Last :
   /\ \/ c = Last
      \/ ~(c + 1 \in mind[h].settled \cup mind[h].parked /\ c + 1 \in Read(h))
 
-(* Position and parked rows in one transaction, guarded by the lane's row. A holder does not know that it is stale: it
-   tries, and the fence decides. What it was told to forget, it forgets. *)
+(* The position, and the parked rows that have changed since the last commit (`known`), in one transaction, guarded by the
+   lane's row. A holder does not know that it is stale: it tries, and the fence decides. What it was told to forget, it
+   forgets. *)
 Commit(h) ==
   /\ mind[h].epoch > 0
   /\ IF ~Fenced \/ mind[h].epoch = epoch
      THEN /\ cursor' = Mark(h)
-          /\ parked' = mind[h].parked
-          /\ mind' = [mind EXCEPT ![h] = [@ EXCEPT !.cursor = Mark(h), !.settled = {m \in @ : m > Mark(h)}]]
+          /\ parked' = (parked \ (mind[h].known \ mind[h].parked)) \cup (mind[h].parked \ mind[h].known)
+          /\ mind' = [mind EXCEPT ![h] =
+               [@ EXCEPT !.cursor = Mark(h), !.settled = {m \in @ : m > Mark(h)}, !.known = mind[h].parked]]
      ELSE /\ mind' = [mind EXCEPT ![h] = Idle]
           /\ UNCHANGED <<cursor, parked>>
   /\ UNCHANGED <<epoch, owner, expired, wire, received>>
@@ -158,4 +160,7 @@ First(m) == CHOOSE i \in 1 .. Len(received) : received[i] = m /\ \A j \in 1 .. i
 InOrder == \A a, b \in Got : a < b /\ Key[a] = Key[b] => First(a) < First(b)
 (* and none arrives before one of its key that has not arrived at all. *)
 NoGap == \A a \in Messages, b \in Got : a < b /\ Key[a] = Key[b] => a \in Got
+
+(* The stored position never goes back: what it has passed is not sent again by whoever comes next. *)
+CursorForward == [][cursor' >= cursor]_vars
 =============================================================================
