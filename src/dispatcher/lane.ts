@@ -19,6 +19,7 @@ import type { PageStream } from './page-stream.js'
 import type { ParkedEntry } from './parked.js'
 import { ReadyQueue } from './ready-queue.js'
 import { sendBatch, sendInTransaction } from './send.js'
+import { traceDeliveries } from './trace-deliveries.js'
 import { type Entry, Window } from './window.js'
 
 export interface LaneOptions {
@@ -297,8 +298,10 @@ export class Lane {
     this.#calls++
     this.#parkedCalls += retried
     let settled = 0
+    const trace = traceDeliveries(name.destination, adapter.kind, batch)
     const settle = (entry: Entry, outcome: Outcome): void => {
       settled++
+      trace?.settled(entry, outcome)
       this.#answers.came(entry, outcome, clock.monotonic())
       this.#outcomes.outcome(entry, outcome)
     }
@@ -313,6 +316,7 @@ export class Lane {
       .finally(() => {
         this.#calls--
         this.#parkedCalls -= retried
+        trace?.end()
         this.#answers.lost(batch.length - settled)
         const left = batch.filter((entry) => entry.state === 'sending')
         if (!this.#abort.signal.aborted) this.#outcomes.unanswered(left, settled > 0)

@@ -1,11 +1,11 @@
 import { validate as isUuid, v7 as uuidV7 } from 'uuid'
 import { parseDuration } from '../core/duration.js'
 import { messageOf, type Problem } from '../core/errors.js'
+import { activeTraceHeaders } from '../core/open-telemetry.js'
+import { shapeOf } from '../core/shape.js'
 import type { LogMessage } from '../outbox/publish.js'
 import type { MessageOptions } from './options.js'
 import { pathText } from './path-text.js'
-import { shapeOf } from '../core/shape.js'
-import { activeTraceHeaders } from './trace-context.js'
 
 const maxKeyBytes = 1024
 const maxDedupeKeyBytes = 512

@@ -1,10 +1,12 @@
 import { validate as isUuid } from 'uuid'
 import { InputError, WaybillError, type Problem } from '../core/errors.js'
+import { type Span, inSpan } from '../core/open-telemetry.js'
 import type { RunStatement } from '../core/statement.js'
 import { cancelScheduled, publishAll, publishOne } from '../outbox/publish.js'
 import { openPool, type OwnPool } from '../outbox/publish-pool.js'
 import { prepareMessage, type MessageRules } from './message.js'
 import { prepareMessages } from './message-list.js'
+import { publishManySpan, publishSpan } from './publish-span.js'
 import type { Message, PublishOptions, QueueOptions, TransactionOption } from './options.js'
 import { checkQueueOptions } from './queue-options.js'
 import { shapeOf } from '../core/shape.js'
@@ -42,11 +44,14 @@ export class Queue<Topics extends TopicMap = AnyTopics> implements AsyncDisposab
     payload: PayloadOf<Topics, Topic>,
     options: PublishOptions,
   ): Promise<string> {
-    return this.#track(async () => {
+    const span = publishSpan(topic)
+    return this.#track(span, async () => {
       const run = this.#runner(options)
-      const message = prepareMessage(this.#rules, topic, payload, options, [])
+      const prepared = prepareMessage(this.#rules, topic, payload, options, [])
       // without an await for what needs none, so that the statement is sent before publish returns
-      return publishOne(run, message instanceof Promise ? await message : message)
+      const message = prepared instanceof Promise ? await prepared : prepared
+      span?.setAttribute('messaging.message.id', message.id)
+      return publishOne(run, message)
     })
   }
 
@@ -55,7 +60,7 @@ export class Queue<Topics extends TopicMap = AnyTopics> implements AsyncDisposab
    * Gives an id for each. An empty list runs no statement. A problem's path begins with the element: `messages[3]`.
    */
   publishMany(messages: readonly Message<Topics>[], options: TransactionOption): Promise<string[]> {
-    return this.#track(async () => {
+    return this.#track(publishManySpan(messages), async () => {
       const run = this.#runner(options)
       const prepared = prepareMessages(this.#rules, messages)
       const list = prepared instanceof Promise ? await prepared : prepared
@@ -68,7 +73,7 @@ export class Queue<Topics extends TopicMap = AnyTopics> implements AsyncDisposab
    * the log already, or never was.
    */
   cancel(id: string, options: TransactionOption): Promise<boolean> {
-    return this.#track(async () => {
+    return this.#track(undefined, async () => {
       const run = this.#runner(options)
       if (!isUuid(id))
         throw refused([{ path: 'id', message: `is ${shapeOf(id)}, not a uuid; give what publish returned` }])
@@ -110,8 +115,8 @@ export class Queue<Topics extends TopicMap = AnyTopics> implements AsyncDisposab
       (await (this.#own ??= openPool(connectionString, maxConnections, prepared))).run(statement)
   }
 
-  async #track<T>(work: () => Promise<T>): Promise<T> {
-    const running = work()
+  async #track<T>(span: Span | undefined, work: () => Promise<T>): Promise<T> {
+    const running = span ? inSpan(span, work) : work()
     this.#underWay.add(running)
     try {
       return await running

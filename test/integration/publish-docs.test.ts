@@ -21,12 +21,14 @@ const blocks = async (page: string, language: string): Promise<string[]> => {
 const paths = {
   waybill: ['./src/index.ts'],
   'waybill/prisma': ['./src/queue-facade/prisma.ts'],
+  'waybill/config': ['./src/config/index.ts'],
+  'waybill/dispatcher': ['./src/app/index.ts'],
   'waybill/receiver': ['./src/receiver/index.ts'],
   'waybill/receiver/*': ['./src/receiver/*.ts'],
 }
 const generated = 'examples/orders/generated/client'
 
-it('the code in the pages on publishing and receiving compiles', async () => {
+it('the code in the pages on publishing, receiving and dispatching in process compiles', async () => {
   if (!existsSync(join(root, `${generated}.ts`))) {
     await promisify(execFile)(process.execPath, [join(root, 'scripts/generate.mjs')])
   }
@@ -36,6 +38,7 @@ it('the code in the pages on publishing and receiving compiles', async () => {
     ['transactions.md', 7],
     ['prisma.md', 3],
     ['receiving.md', 4],
+    ['in-process.md', 1],
   ] as const) {
     const found = await blocks(page, 'ts')
     expect(found.length, page).toBeGreaterThanOrEqual(least)

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest'
 import { checkOptions } from '../../src/queue-facade/message-options.js'
-import { activeTraceHeaders } from '../../src/queue-facade/trace-context.js'
+import { activeTraceHeaders } from '../../src/core/open-telemetry.js'
 
 // The shape that @opentelemetry/api 1.x registers: a context manager whose active context answers for the span's key.
 const apiKey = Symbol.for('opentelemetry.js.api.1')
