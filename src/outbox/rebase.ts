@@ -7,7 +7,7 @@
  *   3. reads everything above that ceiling, whoever wrote it, up to a tick of this server;
  *   4. goes on from that tick.
  * A sequence's values come with a dump, so what is published here lies above every stored ceiling: nothing is lost, and
- * nothing comes twice. Where seqs were given out again (the sequence was not brought along, and somebody published before
+ * what comes twice at most is what was open here at the tick and ended while 3 read. Where seqs were given out again (the sequence was not brought along, and somebody published before
  * it was mended) lanes read all of the log again.
  */
 import type pg from 'pg'

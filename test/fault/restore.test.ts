@@ -84,10 +84,7 @@ async function oldServer(): Promise<Old> {
   )
   expect(rows[0], 'the lane stands in the middle of a delta, with a straggler').toEqual({ partly: true, ran: true })
   // as if the batch had been committed while its tick was taken, between the look at the log and the snapshot
-  const { rowCount } = await pool.query(
-    `update waybill.deltas d set to_floor = 31 where d.to_floor > 100 and d.from_floor = 31`,
-  )
-  expect(rowCount).toBe(1)
+  await pool.query(`update waybill.deltas d set to_floor = least(d.to_floor, 31)`)
   await publish(straggler, 'straggler', { n: 2 }, { key: 'slow' })
   await straggler.query('commit')
   straggler.release()
@@ -146,8 +143,10 @@ describe('a logical dump is restored into another server', () => {
       await publish(open, 'open', {}, { key: 'open' })
       const adapter = new ScriptedAdapter()
       let dispatcher = await start(pool, adapter)
-      for (let i = 0; i < 20; i++) await publish(pool, 'after', { i }, { key: `k${i % 3}` })
-      await waitFor(() => adapter.delivered.length >= 20)
+      const after: string[] = []
+      for (let i = 0; i < 20; i++) after.push(await publish(pool, 'after', { i }, { key: `k${i % 3}` }))
+      // lanes are past the tick of the rebase: what was open then comes as a straggler, and once
+      await waitFor(() => after.every((id) => adapter.ids().includes(id)))
       await open.query('commit')
       open.release()
       const all = async (): Promise<boolean> => {
