@@ -3,20 +3,13 @@ import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import ts from 'typescript'
 import { expect, it } from 'vitest'
 import { useDatabase } from '../support/database.js'
+import { blocksOf, compileErrors } from '../support/docs-code.js'
 import { logged } from './publish-fixture.js'
 
 const root = join(import.meta.dirname, '../..')
 const database = useDatabase()
-const blocks = async (page: string, language: string): Promise<string[]> => {
-  const text = await readFile(join(root, 'docs', page), 'utf8')
-  return [...text.matchAll(/^```(\w+)\n(.*?)^```$/gms)]
-    .filter(([, of]) => of === language)
-    .map(([, , code]) => code ?? '')
-}
-
 /** What the pages import that is not there: the package by its name, and a client that Prisma generates. */
 const paths = {
   waybill: ['./src/index.ts'],
@@ -32,7 +25,7 @@ it('the code in the pages on publishing, receiving and dispatching in process co
   if (!existsSync(join(root, `${generated}.ts`))) {
     await promisify(execFile)(process.execPath, [join(root, 'scripts/generate.mjs')])
   }
-  const files = new Map([[join(root, 'docs/generated/client.ts'), `export * from '../../${generated}.js'`]])
+  const code: Record<string, string> = { 'generated/client.ts': `export * from '../../${generated}.js'` }
   for (const [page, least] of [
     ['publishing.md', 4],
     ['transactions.md', 7],
@@ -40,27 +33,11 @@ it('the code in the pages on publishing, receiving and dispatching in process co
     ['receiving.md', 4],
     ['in-process.md', 1],
   ] as const) {
-    const found = await blocks(page, 'ts')
+    const found = await blocksOf(page, 'ts')
     expect(found.length, page).toBeGreaterThanOrEqual(least)
-    found.forEach((code, i) => files.set(join(root, `docs/${page.replace('.md', '')}-${i}.ts`), code))
+    found.forEach((text, i) => (code[`${page.replace('.md', '')}-${i}.ts`] = text))
   }
-  const { config } = ts.readConfigFile(join(root, 'tsconfig.json'), (path) => ts.sys.readFile(path)) as {
-    config: { compilerOptions: object }
-  }
-  const { options } = ts.convertCompilerOptionsFromJson({ ...config.compilerOptions, paths }, root)
-  const host = ts.createCompilerHost(options)
-  const disk = ts.createCompilerHost(options)
-  host.fileExists = (path) => files.has(path) || disk.fileExists(path)
-  // without a look at the directory on disk, which is not there
-  host.directoryExists = (path) => path === join(root, 'docs/generated') || (disk.directoryExists?.(path) ?? true)
-  host.readFile = (path) => files.get(path) ?? disk.readFile(path)
-  host.getSourceFile = (path, target) => {
-    const code = files.get(path)
-    return code === undefined ? disk.getSourceFile(path, target) : ts.createSourceFile(path, code, target)
-  }
-  const program = ts.createProgram([...files.keys()], options, host)
-  const errors = ts.getPreEmitDiagnostics(program).filter(({ file }) => file === undefined || files.has(file.fileName))
-  expect(ts.formatDiagnostics(errors, { ...host, getNewLine: () => '\n' })).toBe('')
+  expect(compileErrors(code, paths)).toBe('')
 }, 180_000)
 
 /** The versions that the table of docs/transactions.md names are those that the tests use. */
@@ -88,7 +65,7 @@ it('the table of libraries names the versions that are tested', async () => {
 })
 
 it('the SQL in docs/publishing.md publishes', async () => {
-  for (const sql of await blocks('publishing.md', 'sql')) await database().pool.query(sql)
+  for (const sql of await blocksOf('publishing.md', 'sql')) await database().pool.query(sql)
   expect(await logged(database(), 'order.created')).toMatchObject([
     { key: 'o1', payload: '{"id":"o1"}', headers: '{"tenant":"acme"}' },
   ])

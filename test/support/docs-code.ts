@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import ts from 'typescript'
 
 const root = join(import.meta.dirname, '../..')
@@ -20,6 +20,9 @@ export function compileErrors(code: Readonly<Record<string, string>>, paths: Rec
   const host = ts.createCompilerHost(options)
   const disk = ts.createCompilerHost(options)
   host.fileExists = (path) => files.has(path) || disk.fileExists(path)
+  // a directory that is not there is not looked into
+  const directories = new Set([...files.keys()].map(dirname))
+  host.directoryExists = (path) => directories.has(path) || (disk.directoryExists?.(path) ?? true)
   host.readFile = (path) => files.get(path) ?? disk.readFile(path)
   host.getSourceFile = (path, target) => {
     const text = files.get(path)
