@@ -1,3 +1,5 @@
+import { WaybillError } from './errors.js'
+
 /** One statement with text parameters. `name` is for drivers with named prepared statements, when they are wanted. */
 export interface Statement {
   readonly name: string
@@ -7,3 +9,19 @@ export interface Statement {
 
 /** Runs a statement where it belongs, and gives its rows as objects. */
 export type RunStatement = (statement: Statement) => PromiseLike<readonly unknown[]>
+
+/** The text in a column of the first row: the one form in which all drivers and ORMs give an answer alike. */
+export function textAnswer(rows: readonly unknown[], column: string): string {
+  const row = rows[0]
+  const value = typeof row === 'object' && row !== null ? (row as Record<string, unknown>)[column] : undefined
+  if (typeof value === 'string') return value
+  throw noAnswer(column)
+}
+
+/** For a `tx` whose `query` gives something else. */
+export function noAnswer(column: string): WaybillError {
+  return new WaybillError(
+    'WAYBILL_TX_INVALID',
+    `tx: its query(sql, parameters) gave no row with ${column}; it must resolve to an array of objects, or to { rows } of them. Roll the transaction back: the statement may have run`,
+  )
+}

@@ -1,6 +1,6 @@
 import { databaseErrorFacts } from '../core/database-error.js'
 import { InputError, WaybillError } from '../core/errors.js'
-import type { RunStatement, Statement } from '../core/statement.js'
+import { type RunStatement, type Statement, noAnswer, textAnswer } from '../core/statement.js'
 
 /** The SQL side: calls of the functions that any language can use. Parameters and answers are text, for every driver. */
 
@@ -26,7 +26,7 @@ export async function claim(run: RunStatement, message: Claim): Promise<'first' 
   const claimed = await call(run, { name: 'waybill_inbox_claim', text: claimText, values }, 'claimed')
   const answer = answers[claimed]
   if (answer !== undefined) return answer
-  throw unusable('claimed')
+  throw noAnswer('claimed')
 }
 
 /** Takes a claim back, in the transaction that made it. */
@@ -35,23 +35,11 @@ export async function forget(run: RunStatement, { consumer, id }: Omit<Claim, 'o
 }
 
 async function call(run: RunStatement, statement: Statement, column: string): Promise<string> {
-  let rows: readonly unknown[]
   try {
-    rows = await run(statement)
+    return textAnswer(await run(statement), column)
   } catch (error) {
     throw asInboxError(error)
   }
-  const row = rows[0]
-  const value = typeof row === 'object' && row !== null ? (row as Record<string, unknown>)[column] : undefined
-  if (typeof value === 'string') return value
-  throw unusable(column)
-}
-
-function unusable(column: string): WaybillError {
-  return new WaybillError(
-    'WAYBILL_TX_INVALID',
-    `tx: its query(sql, parameters) gave no row with ${column}; it must resolve to an array of objects, or to { rows } of them. Roll the transaction back: the statement may have run`,
-  )
 }
 
 /** What is not Waybill's to explain passes through, so that those who retry by SQLSTATE still can. */

@@ -1,5 +1,4 @@
-import { WaybillError } from '../core/errors.js'
-import type { RunStatement, Statement } from '../core/statement.js'
+import { type RunStatement, type Statement, textAnswer } from '../core/statement.js'
 import { arrayLiteral } from './publish-array.js'
 import { asPublishError } from './publish-errors.js'
 
@@ -32,17 +31,17 @@ export interface LogMessage {
 
 /** Publishes one message. Gives its id, or the first one's where the dedupe key was used before. */
 export async function publishOne(run: RunStatement, message: LogMessage): Promise<string> {
-  return text(await call(run, isPlain(message) ? plainStatement(message) : fullStatement(message)), 'id')
+  return textAnswer(await call(run, isPlain(message) ? plainStatement(message) : fullStatement(message)), 'id')
 }
 
 /** Publishes all of them or none, in order, in one statement. Gives an id for each. */
 export async function publishAll(run: RunStatement, messages: readonly LogMessage[]): Promise<string[]> {
-  return text(await call(run, manyStatement(messages)), 'ids').split(',')
+  return textAnswer(await call(run, manyStatement(messages)), 'ids').split(',')
 }
 
 /** Takes back a message that is still scheduled; false when there is none. */
 export async function cancelScheduled(run: RunStatement, id: string): Promise<boolean> {
-  return text(await call(run, { name: 'waybill_cancel', text: cancelText, values: [id] }), 'cancelled') === 'true'
+  return textAnswer(await call(run, { name: 'waybill_cancel', text: cancelText, values: [id] }), 'cancelled') === 'true'
 }
 
 async function call(run: RunStatement, statement: Statement): Promise<readonly unknown[]> {
@@ -51,16 +50,6 @@ async function call(run: RunStatement, statement: Statement): Promise<readonly u
   } catch (error) {
     throw asPublishError(error)
   }
-}
-
-function text(rows: readonly unknown[], column: string): string {
-  const row = rows[0]
-  const value = typeof row === 'object' && row !== null ? (row as Record<string, unknown>)[column] : undefined
-  if (typeof value === 'string') return value
-  throw new WaybillError(
-    'WAYBILL_TX_INVALID',
-    `tx: its query(sql, parameters) gave no row with ${column}; it must resolve to an array of objects, or to { rows } of them. Roll the transaction back: the statement may have run`,
-  )
 }
 
 const plainText =
