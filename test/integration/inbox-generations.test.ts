@@ -43,7 +43,7 @@ describe.each(['pg18', 'pg15'] as const)('generations of the inbox on %s', (serv
     for (const id of ['in 1', 'in between', 'in 2', 'in 3']) expect(await claim(pool, 'c', id)).toBe(false)
     const where = await Promise.all(['in 1', 'in between', 'in 2', 'in 3'].map((id) => generationsOf(db, id)))
     expect(where).toEqual([[1], [1, 2], [2], [3]])
-    expect(await partitions(db)).toEqual(['p1', 'p2', 'p3', 'p4'])
+    expect(await partitions(db)).toEqual(['p1', 'p2', 'p3', 'p4', 'p5'])
   })
 
   it.each([
@@ -225,6 +225,35 @@ describe.each(['pg18', 'pg15'] as const)('generations of the inbox on %s', (serv
     expect(await claim(db.pool, 'c', 'its own')).toBe(false)
     expect(await claim(db.pool, 'c', 'in 3')).toBe(true)
     expect(await generationsOf(db, 'in 3')).toEqual([3])
+  })
+
+  // PostgreSQL's ATTACH PARTITION races with sessions that read the list of partitions: such a session does not find the
+  // newest until the list changes once more
+  it('are not used before another one stands behind them', async () => {
+    const db = await createTestDatabase({ server })
+    for (let pass = 0; pass < 12; pass++) {
+      await claim(db.pool, 'c', `in pass ${pass}`)
+      const before = await partitions(db)
+      await age(db, 6)
+      const { generation, changing } = await maintain(db)
+      expect(before).toContain(`p${generation + (changing ? 2 : 1)}`)
+      expect(await partitions(db)).toContain(`p${generation + 2}`)
+    }
+    await waitFor(async () => (await maintain(db)).generation > 2)
+  })
+
+  it('stay the same while no other can be attached behind the next one', async () => {
+    const db = await createTestDatabase({ server })
+    await claim(db.pool, 'c', 'm')
+    await age(db, 6)
+    await db.pool.query('drop table waybill.inbox_p3; delete from waybill.inbox_generations where generation = 3')
+    const vacuum = await begun(db)
+    await vacuum.query('lock table waybill.inbox in share update exclusive mode')
+    expect(await maintain(db)).toMatchObject({ generation: 1, changing: false, made: [] })
+    expect(await claim(db.pool, 'c', 'meanwhile')).toBe(true)
+    await vacuum.query('commit')
+    expect(await maintain(db)).toMatchObject({ generation: 1, changing: false, made: ['inbox_p3'] })
+    expect(await maintain(db)).toMatchObject({ generation: 1, changing: true, made: [] })
   })
 
   it('are left to one pass at a time, in a transaction of its own', async () => {

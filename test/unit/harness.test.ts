@@ -18,7 +18,7 @@ import {
   openChannel,
   queueDepth,
 } from '../support/rabbitmq.js'
-import { eventually, waitFor } from '../support/wait-for.js'
+import { eventually, waitFor, patienceMs } from '../support/wait-for.js'
 
 describe.each(['pg18', 'pg15'] as const)('a database on %s', (server) => {
   const database = useDatabase({ server })
@@ -168,8 +168,8 @@ describe('the half-open proxy', () => {
 })
 
 describe('the HTTP receiver', () => {
-  const post = (url: string, body: string | Buffer, timeoutMs = 2000) =>
-    fetch(url, { method: 'POST', body, headers: { 'x-test': 'é' }, signal: AbortSignal.timeout(timeoutMs) })
+  const post = (url: string, body: string | Buffer) =>
+    fetch(url, { method: 'POST', body, headers: { 'x-test': 'é' }, signal: AbortSignal.timeout(patienceMs) })
 
   test('records bytes, headers and order, and answers by script', async () => {
     const receiver = await startHttpReceiver(({ index }) => ({
@@ -188,7 +188,12 @@ describe('the HTTP receiver', () => {
 
   test('hangs, destroys, delays and stops half-way', async () => {
     const receiver = await startHttpReceiver('hang')
-    await expect(post(receiver.url, 'x', 200)).rejects.toThrow(/timeout/)
+    const hanging = new AbortController()
+    const unanswered = fetch(receiver.url, { method: 'POST', body: 'x', signal: hanging.signal })
+    await receiver.waitForCount(1)
+    expect(await Promise.race([unanswered, sleep(200, 'no answer')])).toBe('no answer')
+    hanging.abort()
+    await expect(unanswered).rejects.toThrow(/abort/)
     receiver.respondWith('destroy')
     await expect(post(receiver.url, 'x')).rejects.toThrow(/fetch failed/)
     receiver.respondWith({ delayMs: 150 })

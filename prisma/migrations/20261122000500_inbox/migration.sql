@@ -35,6 +35,7 @@ comment on table waybill.inbox is 'Messages whose effect is done, by consumer. W
 
 create table waybill.inbox_p1 partition of waybill.inbox for values from (1) to (2);
 create table waybill.inbox_p2 partition of waybill.inbox for values from (2) to (3);
+create table waybill.inbox_p3 partition of waybill.inbox for values from (3) to (4);
 
 create table waybill.inbox_generations (
   generation  bigint      primary key,
@@ -42,10 +43,10 @@ create table waybill.inbox_generations (
   mark        xid8,
   closed_at   timestamptz
 );
-comment on table waybill.inbox_generations is 'One row for each partition of waybill.inbox: the spare one has not opened.';
+comment on table waybill.inbox_generations is 'One row for each partition of waybill.inbox: the two spare ones have not opened.';
 comment on column waybill.inbox_generations.mark is 'Drawn after it opened: who has an older xid may not know of it, and write into the one before alone.';
 comment on column waybill.inbox_generations.closed_at is 'From then on nothing was claimed in it alone.';
-insert into waybill.inbox_generations (generation, opened_at, mark) values (1, clock_timestamp(), '0'), (2, null, null);
+insert into waybill.inbox_generations (generation, opened_at, mark) values (1, clock_timestamp(), '0'), (2, null, null), (3, null, null);
 
 create table waybill.inbox_settings (
   one        boolean  primary key default true check (one),
@@ -168,7 +169,7 @@ $$;
 -- ── Maintenance ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 -- One pass: begins a new generation when the current one is older than a sixth of the retention, goes a step on when
--- nobody runs any more who might not know of it, makes a spare partition, and drops generations that were closed for
+-- nobody runs any more who might not know of it, makes spare partitions, and drops generations that were closed for
 -- longer than the retention. Call it every hour or so, by cron, a timer or `waybill maintain --only inbox`; several at
 -- once do no harm, and without it claims go on in the current generation, and nothing is ever forgotten. Claims wait for
 -- it for 200 ms at most, and only for a drop.
@@ -206,6 +207,7 @@ begin
   current := step / 2;
   select * into next from waybill.inbox_generations g where g.generation = current + 1;
   if step % 2 = 0 and next.generation is not null
+     and exists (select from waybill.inbox_generations g where g.generation = current + 2)
      and exists (select from waybill.inbox_generations g where g.generation = current and g.opened_at < clock_timestamp() - kept / 6)
      and exists (select from waybill.inbox x where x.generation = current) then
     step := step + 1;
@@ -224,9 +226,12 @@ begin
     update waybill.inbox_generations g set opened_at = clock_timestamp() where g.generation = next.generation;
   end if;
   update waybill.inbox_generations g set closed_at = clock_timestamp() where g.generation < step / 2 and g.closed_at is null;
-  -- committed a pass before it is needed
-  spare := step / 2 + 1;
-  if not exists (select from waybill.inbox_generations g where g.generation = spare) then
+  -- Committed a generation before it is needed, and followed by another one's. ATTACH PARTITION does not wait for those
+  -- who use the table, and PostgreSQL (18 too) has a race there: a session that was reading the list of partitions just
+  -- when it was committed can keep the list without it, until the list changes again ("no partition of relation found
+  -- for row"). So none is used before the one after it is attached.
+  select max(g.generation) + 1 into spare from waybill.inbox_generations g;
+  if spare <= step / 2 + 2 then
     begin
       -- in place of PARTITION OF, which would lock the table against claims
       execute format('create table waybill.inbox_p%s (like waybill.inbox including defaults including constraints including indexes)', spare);
