@@ -1,4 +1,4 @@
-import { messageOf } from './errors.js'
+import { messageOf, WaybillError } from './errors.js'
 
 /** What is known of a database's error, whichever driver or ORM it came through. */
 export interface DatabaseErrorFacts {
@@ -21,6 +21,31 @@ export function databaseErrorFacts(error: unknown): DatabaseErrorFacts | undefin
     current = current['cause'] ?? current['driverError'] ?? current['originalError'] ?? current['original']
   }
   return undefined
+}
+
+/** Words for a SQLSTATE, made of what the database said. */
+export type Explanations = Readonly<Record<string, (facts: DatabaseErrorFacts, options: ErrorOptions) => WaybillError>>
+
+/**
+ * The error a caller sees, in Waybill's words where `explanations` has some for its SQLSTATE. What is not Waybill's to
+ * explain passes through, so that those who retry by SQLSTATE still can: constraint, serialization, connection, …
+ */
+export function explainDatabaseError(error: unknown, explanations: Explanations): unknown {
+  if (WaybillError.isInstance(error)) return error
+  const facts = databaseErrorFacts(error)
+  const explain = facts && Object.hasOwn(explanations, facts.sqlstate) ? explanations[facts.sqlstate] : undefined
+  return facts && explain ? explain(facts, { cause: error }) : error
+}
+
+/** For SQLSTATE 25P02, in_failed_sql_transaction. */
+export function failedTransaction(so: string): Explanations[string] {
+  return (_facts, options) =>
+    new WaybillError('WAYBILL_TX_INVALID', `tx: an earlier statement of this transaction failed, so ${so}`, options)
+}
+
+/** One text of what the database said and advised. */
+export function withHint({ message, hint }: Pick<DatabaseErrorFacts, 'message' | 'hint'>): string {
+  return hint === undefined ? message : `${message}. ${hint}`
 }
 
 type UnknownRecord = Readonly<Record<string, unknown>>

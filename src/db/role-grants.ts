@@ -10,21 +10,15 @@ const consuming = ['inbox_claim', 'inbox_forget', 'inbox_maintain']
 /** The statements that give a role what it needs. Of `client`, only catalogs are read. */
 export async function grantsFor(client: pg.ClientBase, kind: RoleKind, name: string): Promise<string[]> {
   const role = client.escapeIdentifier(name)
-  const usage = `grant usage on schema waybill to ${role}`
   const later = 'alter default privileges in schema waybill grant'
   switch (kind) {
     case 'publisher':
-      return [
-        usage,
-        // to see at its start that the schema is there
-        `grant select on waybill.migrations to ${role}`,
-        ...(await signatures(client, publishing)).map(
-          (signature) => `grant execute on function ${signature} to ${role}`,
-        ),
-      ]
+      return callers(client, role, publishing)
+    case 'consumer':
+      return callers(client, role, consuming)
     case 'dispatcher':
       return [
-        usage,
+        usage(role),
         `grant select, insert, update, delete on all tables in schema waybill to ${role}`,
         `grant usage, select, update on all sequences in schema waybill to ${role}`,
         `grant execute on all functions in schema waybill to ${role}`,
@@ -32,17 +26,23 @@ export async function grantsFor(client: pg.ClientBase, kind: RoleKind, name: str
         `${later} usage, select, update on sequences to ${role}`,
         `${later} execute on functions to ${role}`,
       ]
-    case 'consumer':
-      return [
-        usage,
-        `grant select on waybill.migrations to ${role}`,
-        ...(await signatures(client, consuming)).map(
-          (signature) => `grant execute on function ${signature} to ${role}`,
-        ),
-      ]
     case 'observer':
-      return [usage, `grant select on all tables in schema waybill to ${role}`, `${later} select on tables to ${role}`]
+      return [
+        usage(role),
+        `grant select on all tables in schema waybill to ${role}`,
+        `${later} select on tables to ${role}`,
+      ]
   }
+}
+
+const usage = (role: string): string => `grant usage on schema waybill to ${role}`
+
+/** Of a role that calls these functions and nothing else; and sees, at its start, that the schema is there. */
+async function callers(client: pg.ClientBase, role: string, functions: readonly string[]): Promise<string[]> {
+  const execute = (await signatures(client, functions)).map(
+    (signature) => `grant execute on function ${signature} to ${role}`,
+  )
+  return [usage(role), `grant select on waybill.migrations to ${role}`, ...execute]
 }
 
 async function signatures(client: pg.ClientBase, names: readonly string[]): Promise<string[]> {

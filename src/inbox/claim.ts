@@ -1,4 +1,4 @@
-import { databaseErrorFacts } from '../core/database-error.js'
+import { explainDatabaseError, failedTransaction, withHint, type Explanations } from '../core/database-error.js'
 import { InputError, WaybillError } from '../core/errors.js'
 import { type RunStatement, type Statement, noAnswer, textAnswer } from '../core/statement.js'
 
@@ -38,45 +38,36 @@ async function call(run: RunStatement, statement: Statement, column: string): Pr
   try {
     return textAnswer(await run(statement), column)
   } catch (error) {
-    throw asInboxError(error)
+    throw explainDatabaseError(error, explanations)
   }
 }
 
-/** What is not Waybill's to explain passes through, so that those who retry by SQLSTATE still can. */
-function asInboxError(error: unknown): unknown {
-  if (WaybillError.isInstance(error)) return error
-  const facts = databaseErrorFacts(error)
-  if (!facts) return error
-  const options = { cause: error }
-  switch (facts.sqlstate) {
-    case '22023': // invalid_parameter_value, raised by waybill.inbox_claim
-    case '22021': // character_not_in_repertoire: a NUL
-      return new InputError(
-        'WAYBILL_INBOX_INVALID',
-        'the database refused the claim; nothing was written',
-        [{ path: '', message: facts.hint === undefined ? facts.message : `${facts.message}. ${facts.hint}` }],
-        options,
-      )
-    case '42883': // undefined_function
-    case '3F000': // invalid_schema_name
-      return new WaybillError(
-        'WAYBILL_SCHEMA_MISSING',
-        `the inbox is missing from this database or older than this package (${facts.message}); run: waybill migrate --only inbox`,
-        options,
-      )
-    case '42501': // insufficient_privilege
-      return new WaybillError(
-        'WAYBILL_PERMISSION_DENIED',
-        `the database's role may not use the inbox (${facts.message}); as the schema's owner run: grant waybill_consumer to <role> (waybill migrate --only inbox --roles makes that role)`,
-        options,
-      )
-    case '25P02': // in_failed_sql_transaction
-      return new WaybillError(
-        'WAYBILL_TX_INVALID',
-        'tx: an earlier statement of this transaction failed, so nothing more can be written in it; roll it back (and look for the first error)',
-        options,
-      )
-    default:
-      return error
-  }
+const invalid: Explanations[string] = (facts, options) =>
+  new InputError(
+    'WAYBILL_INBOX_INVALID',
+    'the database refused the claim; nothing was written',
+    [{ path: '', message: withHint(facts) }],
+    options,
+  )
+
+const schemaMissing: Explanations[string] = ({ message }, options) =>
+  new WaybillError(
+    'WAYBILL_SCHEMA_MISSING',
+    `the inbox is missing from this database or older than this package (${message}); run: waybill migrate --only inbox`,
+    options,
+  )
+
+const explanations: Explanations = {
+  '22023': invalid, // invalid_parameter_value, raised by waybill.inbox_claim
+  '22021': invalid, // character_not_in_repertoire: a NUL
+  '42883': schemaMissing, // undefined_function
+  '3F000': schemaMissing, // invalid_schema_name
+  // insufficient_privilege
+  '42501': ({ message }, options) =>
+    new WaybillError(
+      'WAYBILL_PERMISSION_DENIED',
+      `the database's role may not use the inbox (${message}); as the schema's owner run: grant waybill_consumer to <role> (waybill migrate --only inbox --roles makes that role)`,
+      options,
+    ),
+  '25P02': failedTransaction('nothing more can be written in it; roll it back (and look for the first error)'),
 }

@@ -1,6 +1,6 @@
 import { WaybillError } from '../core/errors.js'
-import { databaseErrorFacts } from '../core/database-error.js'
-import type { RunStatement, Statement } from '../core/statement.js'
+import { explainDatabaseError, failedTransaction, type Explanations } from '../core/database-error.js'
+import { textAnswer, type RunStatement, type Statement } from '../core/statement.js'
 import type { PublishedMessage } from './message.js'
 
 /** From where on a recorder looks: what was published later in the same transaction. */
@@ -84,41 +84,27 @@ function message({ id, topic, key, payload, headers, to, at, delay }: Row): Publ
 
 async function ask(run: RunStatement, statement: Statement): Promise<unknown> {
   const rows = await run(statement).then(undefined, (error: unknown) => {
-    throw explained(error)
+    throw explainDatabaseError(error, explanations)
   })
-  const { recorded } = (rows[0] ?? {}) as { recorded?: unknown }
-  if (typeof recorded === 'string') return JSON.parse(recorded)
-  throw new WaybillError(
-    'WAYBILL_TX_INVALID',
-    'tx: its query(sql, parameters) gave no row with "recorded"; it must resolve to an array of objects, or to { rows } of them',
-  )
+  return JSON.parse(textAnswer(rows, 'recorded'))
 }
 
-function explained(error: unknown): unknown {
-  const facts = databaseErrorFacts(error)
-  if (!facts) return error
-  const options = { cause: error }
-  switch (facts.sqlstate) {
-    case '42501': // insufficient_privilege
-      return new WaybillError(
-        'WAYBILL_PERMISSION_DENIED',
-        `the database's role may publish, and not read what was published (${facts.message}); run the tests as the schema's owner, or grant them waybill_observer (waybill migrate --roles makes that role)`,
-        options,
-      )
-    case '3F000': // invalid_schema_name
-    case '42P01': // undefined_table
-      return new WaybillError(
-        'WAYBILL_SCHEMA_MISSING',
-        `Waybill's schema is missing from this database (${facts.message}); run: waybill migrate`,
-        options,
-      )
-    case '25P02': // in_failed_sql_transaction
-      return new WaybillError(
-        'WAYBILL_TX_INVALID',
-        'tx: an earlier statement of this transaction failed, so it has published nothing; look for the first error, or keep it in a savepoint',
-        options,
-      )
-    default:
-      return error
-  }
+const schemaMissing: Explanations[string] = ({ message }, options) =>
+  new WaybillError(
+    'WAYBILL_SCHEMA_MISSING',
+    `Waybill's schema is missing from this database (${message}); run: waybill migrate`,
+    options,
+  )
+
+const explanations: Explanations = {
+  // insufficient_privilege
+  '42501': ({ message }, options) =>
+    new WaybillError(
+      'WAYBILL_PERMISSION_DENIED',
+      `the database's role may publish, and not read what was published (${message}); run the tests as the schema's owner, or grant them waybill_observer (waybill migrate --roles makes that role)`,
+      options,
+    ),
+  '3F000': schemaMissing, // invalid_schema_name
+  '42P01': schemaMissing, // undefined_table
+  '25P02': failedTransaction('it has published nothing; look for the first error, or keep it in a savepoint'),
 }
