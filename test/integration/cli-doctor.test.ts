@@ -43,6 +43,7 @@ describe('waybill doctor', () => {
         'lanes',
         'partitions',
         'maintenance',
+        'inbox',
       ],
       ...['disk', 'transactions', 'clock', 'notifications'],
     ])

@@ -2,14 +2,16 @@ import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { promisify } from 'node:util'
 import { describe, expect, it } from 'vitest'
+import type { Finding } from '../../src/app/doctor/index.js'
 import { assertSchema, migrate, pendingMigrations } from '../../src/db/migrate.js'
 import { readMigrations } from '../../src/db/migrate-files.js'
 import { applyRoles } from '../../src/db/roles.js'
 import { onFileEnd } from '../support/cleanup.js'
 import { createTestDatabase, type TestDatabase } from '../support/database.js'
+import { waitFor } from '../support/wait-for.js'
 import { withClient } from '../support/with-client.js'
 import { cli, errorOf } from './cli-fixture.js'
-import { age, begun, claim, nextGeneration } from './inbox-fixture.js'
+import { age, begun, claim, maintain, nextGeneration, openGeneration } from './inbox-fixture.js'
 
 const inbox = '20261122000500_inbox'
 const everything = readMigrations().map((file) => file.name)
@@ -67,6 +69,45 @@ describe.each(['pg18', 'pg15'] as const)('a database with the inbox alone, on %s
     expect((await cli(['maintain'], env(db))).code).toBe(0)
     expect(await tables(db)).toEqual(await tables(await createTestDatabase({ server })))
     expect((await cli(['migrate', '--only', 'inbox', '--check'], env(db))).code).toBe(0)
+  })
+
+  it('is looked at by doctor --only inbox, which says when nobody does its upkeep', async () => {
+    const db = await createTestDatabase({ server, empty: true })
+    const doctor = async (...argv: string[]): Promise<{ code: number; said: string[]; checks: string[] }> => {
+      const { code, stdout } = await cli(['doctor', '--json', ...argv], env(db))
+      const findings = (JSON.parse(stdout) as Finding[]).filter(({ check }) => check !== 'transactions')
+      const said = findings.filter(({ level }) => level !== 'ok').map((f) => `${f.check} ${f.level}: ${f.what}`)
+      return { code, said, checks: findings.map(({ check }) => check) }
+    }
+    expect(await doctor('--only', 'inbox')).toMatchObject({ code: 1, said: ['schema error: the inbox is not there'] })
+    await migrate(db.url, { only: 'inbox' })
+    expect(await doctor('--only', 'inbox')).toEqual({
+      code: 0,
+      said: [],
+      checks: ['schema', 'settings', 'inbox', 'clock'],
+    })
+    const whole = await doctor()
+    expect(whole.code).toBe(1)
+    expect(whole.said).toContain('schema error: this database has the inbox and nothing else of Waybill')
+
+    await age(db, 11)
+    expect((await doctor('--only', 'inbox')).said).toEqual([]) // nothing was claimed: none is due
+    await claim(db.pool, 'c', 'm')
+    expect((await doctor('--only', 'inbox')).said).toEqual([
+      'inbox warn: no generation was opened for 11 d; a new one is due after 5 d',
+    ])
+    await openGeneration(db)
+    await age(db, 2)
+    expect((await doctor('--only', 'inbox')).said).toEqual([
+      'inbox warn: generation 2 was opened 2 d ago, and claims are still written to the one before it too',
+    ])
+    await waitFor(async () => !(await maintain(db)).changing)
+    await age(db, 32)
+    expect((await doctor('--only', 'inbox')).said).toEqual([
+      expect.stringMatching(/^inbox warn: 1 generations are past the retention, with \d/),
+    ])
+    await maintain(db)
+    expect(await doctor('--only', 'inbox')).toMatchObject({ code: 0, said: [] })
   })
 
   it('takes the migrations of a later version, and is refused by an older one', async () => {

@@ -1,6 +1,7 @@
 import type pg from 'pg'
 import type { Settings } from '../../config/settings.js'
 import type { Problem } from '../../core/errors.js'
+import type { MigrationSubject } from '../../db/migrate-files.js'
 
 export type Level = 'ok' | 'warn' | 'error'
 
@@ -25,6 +26,8 @@ export interface Examination {
   readonly problems: readonly Problem[]
   /** Size of the database's disk, bytes; undefined: not said. */
   readonly diskBytes: number | undefined
+  /** This subject alone; undefined: everything. */
+  readonly only?: MigrationSubject | undefined
 }
 
 /** One look at one thing. It throws when it can't look; nothing that it does changes anything. */

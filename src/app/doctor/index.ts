@@ -2,6 +2,7 @@ import { codeOf, messageOf } from '../../core/errors.js'
 import { configurationCheck } from './configuration.js'
 import { durabilityCheck } from './durability.js'
 import type { Check, Examination, Finding } from './finding.js'
+import { inboxCheck } from './inbox.js'
 import { dispatchersCheck, lanesCheck, maintenanceCheck } from './lanes.js'
 import { notificationsCheck } from './notifications.js'
 import { diskCheck, partitionsCheck } from './partitions.js'
@@ -21,11 +22,15 @@ const checks: readonly Check[] = [
   lanesCheck,
   partitionsCheck,
   maintenanceCheck,
+  inboxCheck,
   diskCheck,
   transactionsCheck,
   clockCheck,
   notificationsCheck,
 ]
+
+/** What has a meaning in a database that has the inbox and nothing else. */
+const inboxChecks: readonly Check[] = [migrationsCheck, settingsCheck, inboxCheck, transactionsCheck, clockCheck]
 
 /**
  * Looks at everything that is known to go wrong, one thing after another, and changes nothing. What it can't look at is
@@ -34,7 +39,7 @@ const checks: readonly Check[] = [
 export async function runDoctor(examination: Examination): Promise<Finding[]> {
   const findings: Finding[] = []
   let schema = false
-  for (const check of checks) {
+  for (const check of examination.only === 'inbox' ? inboxChecks : checks) {
     if (check.needsSchema && !schema) continue
     const found = await look(check, examination)
     findings.push(...found.map((finding) => ({ check: check.name, ...finding })))

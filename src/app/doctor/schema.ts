@@ -1,5 +1,7 @@
+import type pg from 'pg'
 import { WaybillError } from '../../core/errors.js'
-import { pendingMigrations } from '../../db/migrate.js'
+import { isOfSubject } from '../../db/migrate-files.js'
+import { appliedMigrations, pendingMigrations } from '../../db/migrate-history.js'
 import { loadSql } from '../../db/sql.js'
 import { checkSequence } from '../../outbox/sequence-guard.js'
 import { type Check, error, type Finding, ok, warn } from './finding.js'
@@ -8,11 +10,23 @@ import { type Check, error, type Finding, ok, warn } from './finding.js'
 export const migrationsCheck: Check = {
   name: 'schema',
   needsSchema: false,
-  async run({ pool }) {
+  async run({ pool, only }) {
     const client = await pool.connect()
     try {
-      const pending = await pendingMigrations(client)
+      const pending = await pendingMigrations(client, undefined, only)
       if (pending.length === 0) return [ok('no migration is pending')]
+      if (only === 'inbox') {
+        return [error('the inbox is not there', 'nothing can be claimed', 'run: waybill migrate --only inbox')]
+      }
+      if (await hasInboxAlone(client)) {
+        return [
+          error(
+            'this database has the inbox and nothing else of Waybill',
+            'nothing can be published or dispatched here',
+            'run: waybill migrate; or, where the inbox is all that is wanted: waybill doctor --only inbox',
+          ),
+        ]
+      }
       return [
         error(
           `${pending.length} migrations are pending: ${pending.join(', ')}`,
@@ -33,6 +47,11 @@ export const migrationsCheck: Check = {
       client.release()
     }
   },
+}
+
+async function hasInboxAlone(client: pg.ClientBase): Promise<boolean> {
+  const names = [...((await appliedMigrations(client))?.keys() ?? [])]
+  return names.length > 0 && names.every((name) => isOfSubject(name, 'inbox'))
 }
 
 const objectsSql = loadSql(import.meta.url, '../../outbox/inspect/schema_objects.sql')

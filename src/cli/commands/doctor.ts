@@ -10,8 +10,10 @@ export const register = defineCommand({
   description: [
     'Changes nothing. Exits with 1 when something is an error; warnings are no errors. Without a schema only the server',
     'is looked at. What is wrong with the configuration elsewhere than in "database", "dispatcher" and "retention" is a warning.',
+    '--only inbox is for the database of a consumer: its schema, its upkeep and its server.',
   ].join('\n'),
   options: {
+    only: option.choice(['inbox'], { summary: 'this subject alone', value: 'subject' }),
     diskBytes: option.number({
       summary: "size of the database's disk, to project when it is full",
       min: 1,
@@ -19,11 +21,11 @@ export const register = defineCommand({
       value: 'bytes',
     }),
   },
-  async run({ loadConfig, loadSettings, pool, out }, _args, { diskBytes }): Promise<ExitCode> {
+  async run({ loadConfig, loadSettings, pool, out }, _args, { only, diskBytes }): Promise<ExitCode> {
     const { runDoctor } = await import('../../app/doctor/index.js')
     const config = await loadSettings(['database', 'dispatcher', 'retention'])
-    const problems = await problemsOf(loadConfig)
-    const findings = await runDoctor({ pool: await pool(), config, problems, diskBytes })
+    const problems = only === undefined ? await problemsOf(loadConfig) : []
+    const findings = await runDoctor({ pool: await pool(), config, problems, diskBytes, only })
     out.value(findings, findings.map(textOf).join('\n'))
     return findings.some(({ level }) => level === 'error') ? 1 : 0
   },
