@@ -46,6 +46,6 @@ export function childOptions(context: BenchContext, side: string, input: object,
 }
 
 /** Messages a second. */
-export function rate({ messages, seconds, cpuMicros, maxRssMiB, more }: Measured): Run {
-  return { value: messages / seconds, cpuMicros, maxRssMiB, more }
+export function rate({ messages, seconds, cpuMicros, databaseCpuMicros, maxRssMiB, more }: Measured): Run {
+  return { value: messages / seconds, cpuMicros, databaseCpuMicros, maxRssMiB, more }
 }

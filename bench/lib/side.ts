@@ -8,6 +8,8 @@ export interface Measured {
   readonly messages: number
   readonly seconds: number
   readonly cpuMicros: number
+  /** Of the sessions of its database; undefined where that is not known. */
+  readonly databaseCpuMicros: number | undefined
   readonly maxRssMiB: number
   readonly more: Readonly<Record<string, number>>
 }
@@ -15,6 +17,8 @@ export interface Measured {
 interface Prepared {
   /** The measured stretch; gives how many messages it moved. */
   run(): Promise<{ readonly messages: number; readonly more?: Readonly<Record<string, number>> }>
+  /** Microseconds that the database's sessions ran since the side was prepared; asked once, when the clock has stopped. */
+  databaseCpu?(): Promise<number | undefined>
   close?(): Promise<void>
 }
 
@@ -34,10 +38,12 @@ export async function serveSide<Input>(prepare: (input: Input) => Promise<Prepar
   const { messages, more = {} } = await prepared.run()
   const seconds = (performance.now() - start) / 1000
   const used = process.cpuUsage(cpu)
+  const databaseCpu = await prepared.databaseCpu?.()
   const measured: Measured = {
     messages,
     seconds,
     cpuMicros: (used.user + used.system) / Math.max(1, messages),
+    databaseCpuMicros: databaseCpu === undefined ? undefined : databaseCpu / Math.max(1, messages),
     maxRssMiB: process.resourceUsage().maxRSS / 1024,
     more,
   }

@@ -18,6 +18,8 @@ export interface Run {
   readonly value: number
   /** CPU time of the side's process for each message, microseconds. */
   readonly cpuMicros?: number
+  /** CPU time of the sessions of its database for each message, microseconds. */
+  readonly databaseCpuMicros?: number | undefined
   readonly maxRssMiB?: number
   /** Further figures to print, by name. */
   readonly more?: Readonly<Record<string, number>>

@@ -1,6 +1,7 @@
 import pg from 'pg'
 import { v4, v7 } from 'uuid'
 import { Queue } from '../../src/queue-facade/queue.js'
+import { meterDatabase } from '../lib/database-cpu.js'
 import { serveSide } from '../lib/side.js'
 
 interface Input {
@@ -45,6 +46,7 @@ await serveSide<Input>(async ({ url, messages, clients, into }) => {
   // connections, plans and caches as they are after a while
   await Promise.all(connections.map((client) => publish(client, 20)))
   return {
+    databaseCpu: await meterDatabase(url),
     async run() {
       const each = Math.ceil(messages / clients)
       await Promise.all(connections.map((client) => publish(client, each)))
