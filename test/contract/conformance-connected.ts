@@ -87,7 +87,7 @@ export function describeConnected({ destination, adapter, topic }: Subject): voi
     await destination().stallDestination()
     const started = performance.now()
     const answer = await deliver(adapter(), batchOf(3), AbortSignal.timeout(100))
-    expect(performance.now() - started).toBeLessThan(900)
+    expect(performance.now() - started).toBeLessThan(1800) // no time-out of an adapter under test is shorter than 2 s
     expect(answer.kinds).toEqual(['unsettled', 'unsettled', 'unsettled'])
     await destination().healDestination()
     await untilDelivered(batchOf(1))
