@@ -5,7 +5,7 @@ WORKDIR /build
 COPY package.json package-lock.json ./
 RUN npm ci --ignore-scripts --no-audit --no-fund
 COPY tsconfig.json tsconfig.build.json ./
-COPY scripts/copy-assets.mjs scripts/
+COPY scripts/copy-assets.mjs scripts/build-commonjs.mjs scripts/
 COPY src src
 RUN npm run build
 # what runs, and nothing else: the clients of the brokers become dependencies, in the versions that were tested

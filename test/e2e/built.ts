@@ -14,8 +14,9 @@ export async function ensureBuilt(): Promise<void> {
     join(tmpdir(), `waybill-build-${process.getuid?.() ?? 0}.lock`),
     () => undefined,
     async () => {
-      const built = await stat(join(root, 'dist/index.js')).catch(() => undefined)
-      if (built === undefined || built.mtimeMs < (await newest(join(root, 'src')))) {
+      // among the last that are written
+      const built = await stat(join(root, 'dist/index.d.cts')).catch(() => undefined)
+      if (built === undefined || built.mtimeMs < (await newestSource())) {
         await execute('npm', ['run', '--silent', 'build'], { cwd: root })
       }
       await generateClient()
@@ -32,9 +33,10 @@ async function generateClient(): Promise<void> {
   })
 }
 
-async function newest(directory: string): Promise<number> {
-  const entries = await readdir(directory, { recursive: true, withFileTypes: true })
+async function newestSource(): Promise<number> {
+  const entries = await readdir(join(root, 'src'), { recursive: true, withFileTypes: true })
   const files = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name))
+  files.push(join(root, 'package.json'), join(root, 'scripts/build-commonjs.mjs'))
   const stats = await Promise.all(files.map((file) => stat(file)))
   return Math.max(...stats.map(({ mtimeMs }) => mtimeMs))
 }
