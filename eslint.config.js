@@ -2,7 +2,7 @@ import js from '@eslint/js'
 import tseslint from 'typescript-eslint'
 
 export default tseslint.config(
-  { ignores: ['dist/**', 'node_modules/**', '**/generated*/**', 'bench/**'] },
+  { ignores: ['dist/**', 'node_modules/**', 'templates/**', '**/generated*/**', 'bench/**'] },
   js.configs.recommended,
   {
     files: ['**/*.ts'],
