@@ -1,10 +1,7 @@
 import type { EntityManager } from '@mikro-orm/postgresql'
 import { queue } from './queue.js'
 
-export interface NewOrder {
-  orderId: string
-  cents: number
-}
+export type NewOrder = { orderId: string; cents: number }
 
 /** Your rows and the message in one transaction: both are there, or neither. Resolves to the message's id. */
 export async function createOrder(em: EntityManager, order: NewOrder): Promise<string> {

@@ -1,10 +1,7 @@
 import type { PrismaClient } from '@prisma/client'
 import { queue } from './queue.js'
 
-export interface NewOrder {
-  orderId: string
-  cents: number
-}
+export type NewOrder = { orderId: string; cents: number }
 
 /** Your rows and the message in one transaction: both are there, or neither. Resolves to the message's id. */
 export async function createOrder(prisma: PrismaClient, order: NewOrder): Promise<string> {

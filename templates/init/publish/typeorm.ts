@@ -1,10 +1,7 @@
 import type { DataSource } from 'typeorm'
 import { queue } from './queue.js'
 
-export interface NewOrder {
-  orderId: string
-  cents: number
-}
+export type NewOrder = { orderId: string; cents: number }
 
 /** Your rows and the message in one transaction: both are there, or neither. Resolves to the message's id. */
 export async function createOrder(dataSource: DataSource, order: NewOrder): Promise<string> {
