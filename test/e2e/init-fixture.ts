@@ -69,9 +69,10 @@ async function generatePrisma(app: string, format: 'esm' | 'cjs'): Promise<void>
   await writeFile(
     schema,
     `generator client {
-  provider     = "prisma-client"
-  output       = "../src/generated"
+  provider = "prisma-client"
+  output = "../src/generated"
   moduleFormat = "${format}"
+  importFileExtension = "js"
 }
 datasource db {
   provider = "postgresql"

@@ -29,11 +29,8 @@ export function parseObject(
 export function withMembers(text: string, members: readonly (readonly [path: string[], value: string])[]): string {
   const mark = text.slice(0, text.length - withoutMark(text).length)
   const indent = /\n([ \t]+)\S/.exec(text)?.[1] ?? '  '
-  const formattingOptions = {
-    insertSpaces: !indent.startsWith('\t'),
-    tabSize: indent.length,
-    eol: text.includes('\r\n') ? '\r\n' : '\n',
-  }
+  // line ends it takes from the text
+  const formattingOptions = { insertSpaces: !indent.startsWith('\t'), tabSize: indent.length }
   const edited = members.reduce(
     (current, [path, value]) =>
       jsonc.applyEdits(current, jsonc.modify(current, [...path], value, { formattingOptions })),
