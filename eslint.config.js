@@ -2,8 +2,14 @@ import js from '@eslint/js'
 import tseslint from 'typescript-eslint'
 
 export default tseslint.config(
-  // an example with a package.json of its own has dependencies of its own, and is compiled by its own `npm test`
-  { ignores: ['dist/**', 'node_modules/**', 'bench/**', 'examples/*/**', '!examples/orders/**', '**/generated*/**'] },
+  // an example with a package.json of its own has dependencies of its own, and is compiled by its own `npm test`;
+  // templates are compiled as `waybill init` writes them
+  {
+    ignores: [
+      ...['dist/**', 'node_modules/**', 'bench/**', 'templates/**'],
+      ...['examples/*/**', '!examples/orders/**', '**/generated*/**'],
+    ],
+  },
   js.configs.recommended,
   {
     files: ['**/*.ts'],

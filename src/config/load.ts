@@ -4,10 +4,8 @@ import { isAbsolute, join, resolve } from 'node:path'
 import { InputError, messageOf, WaybillError } from '../core/errors.js'
 import * as define from './define.js'
 import { type Environment, readVariable, Secret } from './destinations/secret.js'
+import { configFileNames } from './file-names.js'
 import { resolveConfig, type ResolvedConfig } from './resolve.js'
-
-/** Looked for in the working directory, in this order. */
-export const configFileNames = ['ts', 'mts', 'js', 'mjs', 'json'].map((extension) => `waybill.config.${extension}`)
 
 export interface LoadOptions {
   /** Path of the file, absolute or relative to `cwd`. Default: the variable `WAYBILL_CONFIG`, else `waybill.config.*` in `cwd`. */

@@ -84,4 +84,19 @@ const queue = new Queue({ connectionString: 'postgres://127.0.0.1:1/none' })`
     expect(files).toContain(`src/receiver/${entry}.ts`)
     expect(files.filter((file) => !/^src\/(receiver|core)\//.test(file))).toEqual([])
   })
+
+  it('loads neither drivers nor the dispatcher for waybill init', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'waybill-modules-'))
+    try {
+      await writeFile(join(folder, 'package.json'), '{}')
+      const { packages, files } =
+        await loadedBy(`process.argv.push('waybill', 'init', '--dry-run', '--dir', ${JSON.stringify(folder)})
+await import('./src/cli/main.ts')`)
+      expect(packages).toEqual(['commander', 'diff', 'jsonc-parser'])
+      expect(files).toContain('src/cli/init/plan.ts')
+      expect(files.filter((file) => !/^src\/(cli|core|config\/file-names)/.test(file))).toEqual([])
+    } finally {
+      await rm(folder, { recursive: true })
+    }
+  })
 })

@@ -6,6 +6,7 @@ import { register as destinationsRemove } from './destinations-remove.js'
 import { register as dispatch } from './dispatch.js'
 import { register as doctor } from './doctor.js'
 import { register as drop } from './drop.js'
+import { register as init } from './init.js'
 import { register as maintain } from './maintain.js'
 import { register as migrate } from './migrate.js'
 import { register as publish } from './publish.js'
@@ -16,7 +17,7 @@ import { register as undelivered } from './undelivered.js'
 
 /** Every command, in the order of the help. */
 export const commands: readonly Register[] = [
-  ...[config, migrate, dispatch],
+  ...[init, config, migrate, dispatch],
   ...[publish, cancel],
   ...[status, undelivered, show, retry, drop],
   ...[destinations, destinationsRemove, maintain, doctor],

@@ -1,0 +1,18 @@
+import { defineConfig, env, rabbitmq } from 'waybill/config'
+
+export default defineConfig({
+  database: { url: env('WAYBILL_DATABASE_URL') },
+  destinations: {
+    // Published with a confirm, the topic as its routing key. A message that no queue is bound for waits.
+    bus: rabbitmq({
+      url: env('AMQP_URL'),
+      exchange: 'events',
+      declare: {
+        exchanges: [{ name: 'events' }],
+        queues: [{ name: 'orders' }],
+        bindings: [{ exchange: 'events', queue: 'orders', routingKey: 'order.*' }],
+      },
+    }),
+  },
+  routes: { 'order.*': 'bus' },
+})
