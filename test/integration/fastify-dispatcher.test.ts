@@ -32,7 +32,11 @@ async function stage(more: Omit<InProcessDispatcher, 'config'> = {}, empty = fal
   apps.push(app)
   const config = defineConfig({
     database: { url: database.url },
-    destinations: { crm: webhook({ url: receiver.url, secrets: ['s'], allowNetworks: ['127.0.0.0/8'] }) },
+    // longer than a test may take: what ends sooner was told to
+    dispatcher: { drainMs: 600_000 },
+    destinations: {
+      crm: webhook({ url: receiver.url, secrets: ['s'], allowNetworks: ['127.0.0.0/8'], timeoutMs: 600_000 }),
+    },
     routes: { '**': 'crm' },
   })
   await app.register(waybillFastify, { topics, pool: database.pool, dispatcher: { config, ...more } })
