@@ -17,6 +17,7 @@ const paths = {
   'waybill/dispatcher': ['./src/app/index.ts'],
   'waybill/fastify': ['./src/fastify/index.ts'],
   'waybill/receiver': ['./src/receiver/index.ts'],
+  'waybill/testing': ['./src/testing/index.ts'],
   'waybill/receiver/*': ['./src/receiver/*.ts'],
 }
 const generated = 'examples/orders/generated/client'
@@ -28,9 +29,9 @@ it('the code in the pages on publishing, receiving and dispatching in process co
   const code: Record<string, string> = { 'generated/client.ts': `export * from '../../${generated}.js'` }
   for (const [page, least] of [
     ['publishing.md', 4],
-    ['prisma.md', 3],
+    ['prisma.md', 4],
     ['receiving.md', 4],
-    ['in-process.md', 1],
+    ['in-process.md', 2],
   ] as const) {
     const found = await blocksOf(page, 'ts')
     expect(found.length, page).toBeGreaterThanOrEqual(least)
