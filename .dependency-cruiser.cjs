@@ -10,6 +10,7 @@ const zones = {
   jobs: ['core', 'config', 'db', 'telemetry'],
   inbox: ['core', 'transactions'],
   receiver: ['core'],
+  fastify: ['core', 'config', 'queue-facade', 'app'],
   reconcile: ['core', 'config', 'db', 'outbox', 'telemetry'],
   app: [
     'core',

@@ -2,6 +2,7 @@
 import type { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from 'fastify'
 import { codeOf } from '../core/errors.js'
+import { sharedPlugin } from '../core/fastify-plugin.js'
 import { checkLimit, defaultLimit, readRawBody } from './read-raw-body.js'
 import type { ReceivedWebhook } from './received-webhook.js'
 import { bodyParsed, createWebhookVerifier, isRawBody, type RawBody, type VerifierOptions } from './verify.js'
@@ -29,12 +30,7 @@ export interface WebhookReceiverOptions extends VerifierOptions {
  *
  * Registering fails with an `InputError` for a secret or a limit that is none.
  */
-export const webhookReceiver: FastifyPluginAsync<WebhookReceiverOptions> = Object.assign(plugin, {
-  // What fastify-plugin sets: hooks and parsers are for the scope that registers it, not for one of its own.
-  [Symbol.for('skip-override')]: true,
-  [Symbol.for('fastify.display-name')]: 'waybill-receiver',
-  [Symbol.for('plugin-meta')]: { name: 'waybill-receiver', fastify: '>=5' },
-})
+export const webhookReceiver: FastifyPluginAsync<WebhookReceiverOptions> = sharedPlugin('waybill-receiver', plugin)
 
 async function plugin(scope: FastifyInstance, options: WebhookReceiverOptions): Promise<void> {
   const { limit = defaultLimit, ...verifying } = options

@@ -33,19 +33,50 @@ export function compileErrors(code: Readonly<Record<string, string>>, paths: Rec
   return ts.formatDiagnostics(errors, { ...host, getNewLine: () => '\n' })
 }
 
+/** What a page's modules import, by name. */
+export type PageModules = Readonly<Record<string, object>>
+
 /** Runs a module of a page: its imports are looked up in `modules`. Gives what it exports. */
-export function runModule(code: string, modules: Readonly<Record<string, object>>): object {
-  const { outputText } = ts.transpileModule(code, {
+export function runModule(code: string, modules: PageModules): object {
+  const exports = {}
+  // eslint-disable-next-line @typescript-eslint/no-implied-eval -- our own page
+  const run = new Function('require', 'exports', compiled(code)) as (...given: unknown[]) => void
+  run(requireFrom(modules), exports)
+  return exports
+}
+
+/** The same for a module that awaits at its top. */
+export async function runAsyncModule(code: string, modules: PageModules): Promise<object> {
+  const exports = {}
+  await asyncFunction(['require', 'exports'], compiled(code))(requireFrom(modules), exports)
+  return exports
+}
+
+/** The value of an expression that a page shows; `scope` has its variables. */
+export async function valueOf(expression: string, scope: Readonly<Record<string, unknown>>): Promise<unknown> {
+  // in an array: some of these values are thenable
+  const [value] = (await asyncFunction(
+    Object.keys(scope),
+    `return [${expression}]`,
+  )(...Object.values(scope))) as unknown[]
+  return value
+}
+
+function asyncFunction(names: readonly string[], body: string): (...given: unknown[]) => Promise<unknown> {
+  const AsyncFunction = (async () => undefined).constructor as FunctionConstructor
+  return new AsyncFunction(...names, body) as (...given: unknown[]) => Promise<unknown>
+}
+
+function compiled(code: string): string {
+  return ts.transpileModule(code, {
     compilerOptions: { module: ts.ModuleKind.CommonJS, target: ts.ScriptTarget.ES2023, esModuleInterop: true },
-  })
-  const require = (name: string): object => {
+  }).outputText
+}
+
+function requireFrom(modules: PageModules): (name: string) => object {
+  return (name) => {
     const found = modules[name]
     if (found === undefined) throw new Error(`a page imports ${name}, which its test does not know`)
     return { __esModule: true, ...found }
   }
-  const exports = {}
-  // eslint-disable-next-line @typescript-eslint/no-implied-eval -- our own page
-  const run = new Function('require', 'exports', outputText) as (...given: unknown[]) => void
-  run(require, exports)
-  return exports
 }

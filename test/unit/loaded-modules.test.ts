@@ -78,6 +78,24 @@ const queue = new Queue({ connectionString: 'postgres://127.0.0.1:1/none' })`
     expect((await loadedBy(publish)).packages).toContain('pg')
   })
 
+  it('loads for waybill/fastify what publishing needs, and the dispatcher when one is asked for', async () => {
+    const { packages, files } = await loadedBy(`await import('./src/fastify/index.ts')`)
+    expect(packages).toEqual(['uuid'])
+    expect(files).toContain('src/fastify/index.ts')
+    const rest = /^src\/(fastify|core|queue-facade|transactions)\/|^src\/(outbox\/publish|config\/did-you-mean)/
+    expect(files.filter((file) => !rest.test(file))).toEqual([])
+
+    const register = (options: string): string =>
+      `const { default: Fastify } = await import('fastify')
+const { waybillFastify } = await import('./src/fastify/index.ts')
+await Fastify().register(waybillFastify, ${options})`
+    expect((await loadedBy(register('{}'))).files).toEqual(files)
+    const config = `{ database: { url: 'postgres://127.0.0.1:1/none' } }`
+    const dispatching = await loadedBy(register(`{ dispatcher: { config: ${config} } }`))
+    expect(dispatching.files).toContain('src/app/create-dispatcher.ts')
+    for (const broker of ['amqplib', 'kafkajs']) expect(dispatching.packages).not.toContain(broker)
+  })
+
   it.each(['index', 'express', 'fastify'])('loads no package for waybill/receiver, %s', async (entry) => {
     const { packages, files } = await loadedBy(`await import('./src/receiver/${entry}.ts')`)
     expect(packages).toEqual([])
