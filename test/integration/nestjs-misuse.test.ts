@@ -1,7 +1,7 @@
 import { Injectable, Scope, type ModuleMetadata, type Type } from '@nestjs/common'
 import { expect, it } from 'vitest'
 import type { InputError } from '../../src/index.js'
-import { OnMessage, WaybillModule, type WaybillModuleOptions } from '../../src/nestjs/index.js'
+import { OnMessage, WaybillModule } from '../../src/nestjs/index.js'
 import { useDatabase } from '../support/database.js'
 import { moduleOf, startApp } from './nestjs-fixture.js'
 
