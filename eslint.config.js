@@ -35,6 +35,8 @@ export default tseslint.config(
     // a package of its own: what it depends on is installed there, and so compiled there
     files: ['examples/nestjs/**/*.ts'],
     extends: [tseslint.configs.disableTypeChecked],
+    // Nest reads the types of parameters when the program runs
+    rules: { '@typescript-eslint/consistent-type-imports': 'off' },
   },
   {
     files: ['**/*.mjs', '**/*.js'],
