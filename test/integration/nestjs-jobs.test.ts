@@ -66,14 +66,17 @@ describe('handlers of messages', () => {
       await client.query(end)
     }
     client.release()
-    await waitFor(() => done.length === 4)
-    expect(done).toHaveLength(4)
+    await app.get(Queue).publish('order.paid', { n: 3 }, { tx: null })
+    await waitFor(() => done.length >= 6)
+    expect(done).toHaveLength(6)
     expect(done).toEqual(
       expect.arrayContaining([
         ['mail', { n: 2 }, false],
         ['order.mailed', { n: 2 }],
         ['search', 'order.created', { n: 2 }],
         ['search', 'order.mailed', { n: 2 }],
+        ['order.paid', { n: 3 }],
+        ['search', 'order.paid', { n: 3 }],
       ]),
     )
   })
