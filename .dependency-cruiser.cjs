@@ -38,6 +38,7 @@ const zones = {
     'app',
     'transactions',
   ],
+  nestjs: ['core', 'config', 'telemetry', 'queue-facade', 'jobs', 'app'],
   cli: ['app', 'config', 'core'],
 }
 const forbidden = Object.entries(zones).map(([zone, allowed]) => ({
@@ -113,7 +114,7 @@ module.exports = {
         dependencyTypes: ['npm-dev'],
         // adds to the types of a test runner, and imports nothing
         dependencyTypesNot: ['triple-slash-type-reference'],
-        pathNot: 'node_modules/(amqplib|fastify|kafkajs|@types)',
+        pathNot: 'node_modules/(amqplib|fastify|kafkajs|@nestjs|@types)',
       },
     },
   ],

@@ -14,6 +14,7 @@ const tested: Readonly<Record<string, readonly Tested[]>> = {
     ['Fastify', 'fastify'],
     ['Express', 'express'],
     ['Hono', 'hono'],
+    ['NestJS', '@nestjs/core'],
   ],
   'data layers': [
     ['pg', 'pg'],

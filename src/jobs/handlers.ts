@@ -13,7 +13,7 @@ export class Handlers {
     const problems: Problem[] = []
     for (const [name, given] of Object.entries(handlers)) {
       const handler = typeof given === 'function' ? { run: given } : given
-      const problem = problemOf(name, handler)
+      const problem = handlerProblem(name, handler)
       if (problem !== undefined) problems.push({ path: `handlers[${JSON.stringify(name)}]`, message: problem })
       else if (name.includes('*')) this.#patterns.push({ fits: topicMatcher([name]), handler })
       else this.#exact.set(name, handler)
@@ -38,7 +38,8 @@ export class Handlers {
 /** The longest wait of a Node timer. */
 const maxTimerMs = 2 ** 31 - 1
 
-function problemOf(name: string, handler: JobHandlerOptions): string | undefined {
+/** What is wrong with a handler, and what to do; undefined when nothing is. */
+export function handlerProblem(name: string, handler: JobHandlerOptions): string | undefined {
   if (typeof handler?.run !== 'function') return 'must be a function, or an object whose "run" is one'
   if (name === '') return 'a job has a name that is not empty'
   if (name.includes('*') && !isTopicPattern(name)) {

@@ -19,9 +19,8 @@ export function resolveWorkerOptions(options: WorkerOptions): ResolvedWorkerOpti
     return value
   }
   const queues = Object.entries(options.queues).map(([name, { concurrency = 10 }]) => {
-    number(`queues.${name}.concurrency`, concurrency, 1, 1_000)
-    if (!Number.isInteger(concurrency))
-      problems.push({ path: `queues.${name}.concurrency`, message: 'must be a whole number' })
+    const message = concurrencyProblem(concurrency)
+    if (message !== undefined) problems.push({ path: `queues.${name}.concurrency`, message })
     return { name, concurrency }
   })
   if (queues.length === 0)
@@ -42,4 +41,10 @@ export function resolveWorkerOptions(options: WorkerOptions): ResolvedWorkerOpti
   }
   if (problems.length > 0) throw new InputError('WAYBILL_JOB_INVALID', "the worker's options are not valid:", problems)
   return resolved
+}
+
+/** What is wrong with a queue's concurrency; undefined when nothing is. */
+export function concurrencyProblem(concurrency: number): string | undefined {
+  const fits = Number.isInteger(concurrency) && concurrency >= 1 && concurrency <= 1_000
+  return fits ? undefined : `is ${concurrency}; must be a whole number from 1 to 1000`
 }

@@ -11,9 +11,9 @@ export interface CheckedQueueOptions {
   readonly prepared: boolean
 }
 
-const known: ReadonlySet<string> = new Set([
+export const queueOptionNames: readonly string[] = [
   ...['topics', 'pool', 'connectionString', 'maxConnections', 'maxPayloadBytes', 'prepared'],
-])
+]
 /** PostgreSQL's limit for one value is 1 GiB. */
 const mostPayloadBytes = 256 * 1024 * 1024
 
@@ -22,7 +22,7 @@ export function checkQueueOptions<Topics extends TopicMap>(options: QueueOptions
   const problems: Problem[] = []
   const { topics, pool, connectionString, maxConnections = 4, maxPayloadBytes = 1_048_576, prepared = false } = options
   for (const name of Object.keys(options))
-    if (!known.has(name)) problems.push({ path: name, message: 'is not an option of Queue' })
+    if (!queueOptionNames.includes(name)) problems.push({ path: name, message: 'is not an option of Queue' })
   if (topics !== undefined) checkTopics(topics)
   if (pool !== undefined && typeof (pool as Partial<PublishPool> | null)?.query !== 'function') {
     problems.push({ path: 'pool', message: `is ${shapeOf(pool)}; give a pg.Pool, or a connectionString` })

@@ -11,12 +11,17 @@ export async function blocksOf(page: string, language: string): Promise<string[]
 }
 
 /** What the compiler says of files that are not on disk: names below docs/ and their code. Empty when all is well. */
-export function compileErrors(code: Readonly<Record<string, string>>, paths: Record<string, string[]>): string {
+export function compileErrors(
+  code: Readonly<Record<string, string>>,
+  paths: Record<string, string[]>,
+  compilerOptions: ts.CompilerOptions = {},
+): string {
   const files = new Map(Object.entries(code).map(([name, text]) => [join(root, 'docs', name), text]))
   const { config } = ts.readConfigFile(join(root, 'tsconfig.json'), (path) => ts.sys.readFile(path)) as {
     config: { compilerOptions: object }
   }
-  const { options } = ts.convertCompilerOptionsFromJson({ ...config.compilerOptions, paths }, root)
+  const { options: ours } = ts.convertCompilerOptionsFromJson({ ...config.compilerOptions, paths }, root)
+  const options = { ...ours, ...compilerOptions }
   const host = ts.createCompilerHost(options)
   const disk = ts.createCompilerHost(options)
   host.fileExists = (path) => files.has(path) || disk.fileExists(path)
@@ -69,7 +74,13 @@ function asyncFunction(names: readonly string[], body: string): (...given: unkno
 
 function compiled(code: string): string {
   return ts.transpileModule(code, {
-    compilerOptions: { module: ts.ModuleKind.CommonJS, target: ts.ScriptTarget.ES2023, esModuleInterop: true },
+    compilerOptions: {
+      module: ts.ModuleKind.CommonJS,
+      target: ts.ScriptTarget.ES2023,
+      esModuleInterop: true,
+      experimentalDecorators: true,
+      emitDecoratorMetadata: true,
+    },
   }).outputText
 }
 

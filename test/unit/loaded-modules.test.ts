@@ -117,4 +117,27 @@ await import('./src/cli/main.ts')`)
       await rm(folder, { recursive: true })
     }
   })
+
+  it('loads the dispatcher and the worker for waybill/nestjs where they are configured, and not before', async () => {
+    const start = (options: string): string => `
+const { Test } = await import('@nestjs/testing')
+const { OnMessage, WaybillModule } = await import('./src/nestjs/index.ts')
+class Mailer { send() {} }
+OnMessage('a.b')(Mailer.prototype, 'send', Object.getOwnPropertyDescriptor(Mailer.prototype, 'send'))
+const connectionString = 'postgres://127.0.0.1:1/none'
+const imports = [WaybillModule.forRoot({ connectionString, ${options} })]
+const testing = await Test.createTestingModule({ imports, providers: [Mailer] }).compile()
+await testing.createNestApplication({ logger: false }).init().catch(() => undefined)`
+    const ours =
+      /^src\/(nestjs\/|index\.ts|core\/|queue-facade\/|transactions\/|outbox\/publish|config\/did-you-mean|jobs\/(handlers|worker-options)\.ts)/
+    const heavy = ['pg', 'got', 'pino', 'amqplib', 'kafkajs', 'undici', 'zod', 'jiti']
+    const publishing = await loadedBy(start(''))
+    expect(publishing.files).toContain('src/nestjs/lifecycle.ts')
+    expect(publishing.files.filter((file) => !ours.test(file) || /start-workers/.test(file))).toEqual([])
+    expect(publishing.packages.filter((name) => heavy.includes(name))).toEqual([])
+    expect((await loadedBy(start('worker: {}'))).files).toContain('src/jobs/worker.ts')
+    const dispatching = await loadedBy(start('dispatcher: { config: {} }'))
+    expect(dispatching.files).toContain('src/app/create-dispatcher.ts')
+    expect(dispatching.files).not.toContain('src/jobs/worker.ts')
+  })
 })
