@@ -3,8 +3,8 @@ import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 
 const root = join(import.meta.dirname, '..')
-const page = join(root, 'docs/stacks/README.md')
-const place = /(<!-- npx tsx scripts\/tested-versions\.ts [^\n]*-->\n).*?(?=<!-- \/tested -->)/s
+const page = join(root, 'README.md')
+const place = /(<!-- npx tsx scripts\/tested-versions\.ts [^\n]*-->\n)(?:\|[^\n]*\n)*/
 
 type Tested = readonly [name: string, ...packages: string[]]
 
@@ -27,18 +27,16 @@ const tested: Readonly<Record<string, readonly Tested[]>> = {
     ['Sequelize', 'sequelize'],
     ['MikroORM', '@mikro-orm/postgresql'],
   ],
-  schemas: [
+  'schemas, brokers': [
     ['zod', 'zod'],
     ['valibot', 'valibot'],
     ['arktype', 'arktype'],
-  ],
-  brokers: [
     ['amqplib', 'amqplib'],
     ['kafkajs', 'kafkajs'],
   ],
 }
 
-/** The table of docs/stacks/README.md, from what is installed. */
+/** The table of README.md, from what is installed. */
 export function testedVersions(): string {
   const rows = Object.entries(tested).map(([kind, list]) => `| ${kind} | ${list.map(described).join(', ')} |\n`)
   return `| | tested with |\n|---|---|\n${rows.join('')}`
