@@ -30,6 +30,7 @@ const entries = Object.entries(manifest.exports).filter(
 const esmOnly = Object.entries(manifest.exports).flatMap(([path, entry]) =>
   typeof entry === 'object' && !('require' in entry) ? [path] : [],
 )
+const nestjs = specifier('./nestjs')
 const require = createRequire(import.meta.url)
 
 beforeAll(ensureBuilt, 300_000)
@@ -54,10 +55,21 @@ describe('the package, by require', () => {
 
   // as in Jest, whose module system can't require ES modules
   it('reaches no ES module', async () => {
-    const code = `for (const name of ${JSON.stringify(entries.map(([path]) => specifier(path)))}) require(name)
+    const names = entries.map(([path]) => specifier(path)).filter((name) => name !== nestjs)
+    const code = `for (const name of ${JSON.stringify(names)}) require(name)
 console.log(JSON.stringify(Object.keys(require.cache)))`
     const files = (await printedBy(code, '--no-experimental-require-module')) as string[]
     expect(files).toContain(join(root, 'dist/testing/deliver-now.cjs'))
+  })
+
+  it('reaches none for NestJS but NestJS 12 itself', async () => {
+    const code = `const { WaybillModule } = require(${JSON.stringify(nestjs)})
+WaybillModule.forRoot({ connectionString: 'postgres://127.0.0.1:1/none' })
+console.log(JSON.stringify(Object.keys(require.cache)))`
+    const files = ((await printedBy(code)) as string[]).map((file) => relative(root, file))
+    const own = files.filter((file) => !file.startsWith('node_modules/'))
+    expect(own).toContain('dist/nestjs/tokens.cjs')
+    expect(own.filter((file) => !/^dist\/.*\.cjs$/.test(file))).toEqual([])
   })
 
   it('loads for publishing nothing but its own modules', async () => {
