@@ -1,5 +1,3 @@
-/** Figures without a server: slopes, bounds and what they say about a run. */
-
 export interface Point {
   readonly x: number
   readonly y: number
@@ -20,12 +18,3 @@ export function slope(points: readonly Point[]): number {
     for (const b of points.slice(i + 1)) if (b.x !== a.x) slopes.push((b.y - a.y) / (b.x - a.x))
   return median(slopes)
 }
-
-/** Something that is measured again and again, and the most that it may be then. */
-export interface Bounded {
-  readonly what: string
-  readonly value: number
-  readonly bound: number
-}
-
-export const beyond = (figures: readonly Bounded[]): Bounded[] => figures.filter(({ value, bound }) => value > bound)

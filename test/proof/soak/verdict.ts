@@ -1,10 +1,10 @@
 import { leaseMs } from '../faults.js'
 import { dispatchers, shards, window } from '../scene.js'
 import type { Tally } from '../tally.js'
-import { type Bounded, beyond, median } from './figures.js'
+import { median } from './figures.js'
 import type { MachineShares } from './machine.js'
 import type { Stretch } from './rate.js'
-import type { ProcessSample, Sample, TableSample } from './samples.js'
+import type { Sample, TableSample } from './samples.js'
 import type { Strike } from './strikes.js'
 
 export interface SoakFigures extends Tally {
@@ -33,6 +33,13 @@ export interface SoakResult extends SoakFigures {
   readonly complaints: readonly string[]
 }
 
+/** Something that is measured, and the most that it may be then. */
+interface Bounded {
+  readonly what: string
+  readonly value: number
+  readonly bound: number
+}
+
 const mebi = 2 ** 20
 const lanes = 4 * shards
 /** Of the heap, from the sixth part of the time to the end. */
@@ -54,18 +61,39 @@ export function baseline({ samples, minutes }: SoakFigures): Sample | undefined 
 }
 
 export function complaintsOf(figures: SoakFigures): string[] {
-  const bounded = [...boundsOfProcesses(figures), ...figures.samples.flatMap((_, i) => boundsOfDatabase(figures, i))]
   return [
     ...figures.troubles,
     ...complaintsOfTally(figures),
-    ...figures.strikes
-      .filter(({ recoveredMs }) => recoveredMs > 2 * leaseMs)
-      .map(({ fault, recoveredMs }) => `${fault}: recovered after ${recoveredMs} ms, not within ${2 * leaseMs}`),
-    ...beyond(bounded).map(({ what, value, bound }) => `${what}: ${value}, and ${bound} at most`),
+    ...complaintsOfTime(figures),
+    ...complaintsOfGrowth(figures),
   ]
 }
 
-function complaintsOfTally({ committed, destinations, duplicatesAllowed }: Tally): string[] {
+/** Recoveries that took longer than two leases, and lag that is higher in the later half. */
+function complaintsOfTime({ strikes, samples, rate }: SoakFigures): string[] {
+  const half = Math.ceil(samples.length / 2)
+  const [early, late] = [samples.slice(0, half), samples.slice(half)].map((part) => median(part.map(({ lag }) => lag)))
+  const lag = { what: 'lag of the later samples, messages', value: late ?? 0, bound: (early ?? 0) + rate }
+  return [
+    ...strikes
+      .filter(({ recoveredMs }) => recoveredMs > 2 * leaseMs)
+      .map(({ fault, recoveredMs }) => `${fault}: recovered after ${recoveredMs} ms, not within ${2 * leaseMs}`),
+    ...inWords(samples.length > 1 ? [lag] : []),
+  ]
+}
+
+/** What grew beyond its bounds: memory and descriptors of dispatchers, sessions and tables of the database. */
+export function complaintsOfGrowth(figures: SoakFigures): string[] {
+  return inWords([...boundsOfProcesses(figures), ...figures.samples.flatMap((_, i) => boundsOfDatabase(figures, i))])
+}
+
+const inWords = (figures: readonly Bounded[]): string[] =>
+  figures
+    .filter(({ value, bound }) => value > bound)
+    .map(({ what, value, bound }) => `${what}: ${value}, and ${bound} at most`)
+
+/** What was lost, invented, doubled beyond the windows or out of order. */
+export function complaintsOfTally({ committed, destinations, duplicatesAllowed }: Tally): string[] {
   const counts = destinations.flatMap(({ destination, lost, phantoms, outOfOrder, duplicates }) => [
     { what: `${destination}, lost`, value: lost, bound: 0 },
     { what: `${destination}, phantoms`, value: phantoms, bound: 0 },
@@ -74,46 +102,28 @@ function complaintsOfTally({ committed, destinations, duplicatesAllowed }: Tally
   ])
   const duplicates = destinations.reduce((sum, each) => sum + each.duplicates, 0)
   const all = [...counts, { what: 'duplicates', value: duplicates, bound: duplicatesAllowed }]
-  return [
-    ...(committed === 0 ? ['nothing was committed'] : []),
-    ...beyond(all).map(({ what, value, bound }) => `${what}: ${value}, and ${bound} at most`),
-  ]
+  return [...(committed === 0 ? ['nothing was committed'] : []), ...inWords(all)]
 }
 
-/** Memory and descriptors of the dispatchers that lived through all of it, and how far behind the lanes were. */
-export function boundsOfProcesses(figures: SoakFigures): Bounded[] {
+/** Of the dispatchers that lived through all of it. */
+function boundsOfProcesses(figures: SoakFigures): Bounded[] {
   const before = baseline(figures)
   const after = figures.samples.at(-1)
   if (!before || !after || before === after) return []
-  const pairs = after.processes.flatMap((last) => {
-    const first = before.processes.find(({ dispatcher }) => dispatcher === last.dispatcher)
-    return first ? [[first, last] as [ProcessSample, ProcessSample]] : []
+  return after.processes.flatMap((last, i) => {
+    const first = before.processes[i]
+    if (!first) return []
+    const heap = Math.round(first.heapUsed + Math.max(heapGrowth * first.heapUsed, heapNoise))
+    const whose = `of dispatcher ${last.dispatcher} at the end`
+    return [
+      { what: `heap ${whose}, bytes`, value: last.heapUsed, bound: heap },
+      { what: `descriptors ${whose}`, value: last.descriptors, bound: first.descriptors + descriptorNoise },
+    ]
   })
-  const half = Math.ceil(figures.samples.length / 2)
-  const lag = (samples: readonly Sample[]): number => median(samples.map((sample) => sample.lag))
-  return [
-    ...pairs.flatMap(([first, last]) => [
-      {
-        what: `heap of dispatcher ${last.dispatcher} at the end, bytes`,
-        value: last.heapUsed,
-        bound: Math.round(first.heapUsed + Math.max(heapGrowth * first.heapUsed, heapNoise)),
-      },
-      {
-        what: `descriptors of dispatcher ${last.dispatcher} at the end`,
-        value: last.descriptors,
-        bound: first.descriptors + descriptorNoise,
-      },
-    ]),
-    {
-      what: 'lag of the later samples, messages',
-      value: lag(figures.samples.slice(half)),
-      bound: lag(figures.samples.slice(0, half)) + figures.rate,
-    },
-  ]
 }
 
 /** Sessions, rows and bytes of one sample. */
-export function boundsOfDatabase({ samples }: SoakFigures, index: number): Bounded[] {
+function boundsOfDatabase({ samples }: SoakFigures, index: number): Bounded[] {
   const sample = samples[index]
   if (!sample) return []
   const earlier = samples.findLast(({ atMs }) => atMs <= sample.atMs - sweptMs)
