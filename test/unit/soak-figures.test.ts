@@ -38,8 +38,8 @@ describe('the highest rate at which the lag stays flat', () => {
   const line = (rise: number, base = 0) => Array.from({ length: 20 }, (_, x) => ({ x, y: base + rise * x }))
 
   it('a stretch is flat when its lag neither grows nor is more than a second of messages', () => {
-    expect(judgeStretch(100, 99, line(4)).gave).toBeNull()
-    expect(judgeStretch(100, 99, line(6)).gave).toBe('lag')
+    expect(judgeStretch(100, 99, line(9)).gave).toBeNull()
+    expect(judgeStretch(100, 99, line(11)).gave).toBe('lag')
     expect(judgeStretch(100, 99, line(0, 101)).gave).toBe('lag')
     expect(judgeStretch(100, 89, line(0)).gave).toBe('clients')
   })

@@ -15,14 +15,14 @@ export interface Stretch {
   readonly gave: 'lag' | 'clients' | null
 }
 
-/** Share of the rate by which the lag may grow and still be called flat: what it moves by itself from look to look. */
-const flatGrowth = 0.05
+/** Share of the rate by which the lag may grow and still be called flat; over 10 s it moves by a few per cent by itself. */
+const flatGrowth = 0.1
 /** Seconds of messages that may lie behind the tip. */
 const flatLag = 1
 /** Share of the transactions that the clients have to begin. */
 const begunShare = 0.9
 
-/** Lag is flat when it grows by less than 5 % of the rate (median slope) and is less than a second of messages. */
+/** Lag is flat when it grows by less than 10 % of the rate (median slope) and is less than a second of messages. */
 export function judgeStretch(rate: number, begun: number, lags: readonly Point[]): Stretch {
   const growth = slope(lags)
   const lag = median(lags.map(({ y }) => y))
