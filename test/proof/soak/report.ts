@@ -2,7 +2,8 @@ import { leaseMs } from '../faults.js'
 import { outOfOrder, sum } from '../report.js'
 import { type SoakResult, baseline } from './verdict.js'
 
-const mib = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`
+const size = (bytes: number): string =>
+  bytes < 2 ** 20 ? `${Math.round(bytes / 1024)} KiB` : `${(bytes / 2 ** 20).toFixed(1)} MiB`
 const number = (n: number): string => n.toLocaleString('en-US')
 const percent = (share: number): string => `${Math.round(100 * share)} %`
 const seconds = (ms: number): string => (ms / 1000).toFixed(1)
@@ -24,7 +25,7 @@ function summary(r: SoakResult): string {
         'machine',
         machine ? `${machine.cores} cores, ${percent(machine.stolen)} stolen, ${percent(machine.idle)} idle` : '–',
       ],
-      ['faults', `${strikes.length} of ${Math.floor(r.ranMs / r.everyMs)} due`],
+      ['faults', `${strikes.length} of ${Math.max(0, Math.ceil(r.ranMs / r.everyMs) - 1)} due`],
       ['committed', number(r.committed)],
       ['delivered to webhook / RabbitMQ / Kafka / jobs', r.destinations.map((d) => number(d.delivered)).join(' / ')],
       ['lost, phantoms, out of order', `${sum(r, 'lost')}, ${sum(r, 'phantoms')}, ${outOfOrder(r)}`],
@@ -42,15 +43,15 @@ function growth(result: SoakResult): string {
   const rows = last.processes.flatMap((process, i) => {
     const before = first.processes[i]
     return [
-      ['heap of the spared dispatcher', mib(before?.heapUsed ?? 0), mib(process.heapUsed)],
-      ['its rss', mib(before?.rss ?? 0), mib(process.rss)],
-      ['its external memory', mib(before?.external ?? 0), mib(process.external)],
+      ['heap of the spared dispatcher', size(before?.heapUsed ?? 0), size(process.heapUsed)],
+      ['its rss', size(before?.rss ?? 0), size(process.rss)],
+      ['its external memory', size(before?.external ?? 0), size(process.external)],
       ['its file descriptors', String(before?.descriptors), String(process.descriptors)],
     ]
   })
   const tables = last.tables.map(({ name, rows, bytes }) => {
     const before = first.tables.find((table) => table.name === name)
-    return [`\`${name}\``, `${before?.rows ?? 0} rows, ${mib(before?.bytes ?? 0)}`, `${rows} rows, ${mib(bytes)}`]
+    return [`\`${name}\``, `${before?.rows ?? 0} rows, ${size(before?.bytes ?? 0)}`, `${rows} rows, ${size(bytes)}`]
   })
   return markdown(
     ['what could grow', minute(first.atMs), minute(last.atMs)],
