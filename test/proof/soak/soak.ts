@@ -86,6 +86,7 @@ class Run {
       await load.stop()
       this.#say('load and faults have ended; everything is to be delivered')
       await untilAllDelivered(scene)
+      this.#say('everything is delivered; the dispatchers are stopped')
     } catch (error) {
       this.#troubles.push(String(error))
     }
