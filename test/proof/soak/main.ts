@@ -42,9 +42,13 @@ try {
   for (const complaint of result.complaints) say(`✗ ${complaint}`)
   say(result.complaints.length === 0 ? '✓ The soak passed.' : '✗ The soak failed.')
   process.exitCode = result.interrupted ? 130 : result.complaints.length === 0 ? 0 : 1
-} finally {
-  await runCleanups()
+} catch (error) {
+  console.error(error)
+  process.exitCode = 1
 }
+await runCleanups().catch(console.error)
+// Node.js 20 was seen to wait for ever, at full load, for the end of a socket that had been reset
+process.exit()
 
 function positive(name: string, text: string): number {
   const value = Number(text)
