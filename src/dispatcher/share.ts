@@ -41,10 +41,12 @@ export function planShare(view: ShareView): SharePlan {
   const servable = lanes.filter(canServe)
   const mine = servable.filter(serves)
   const sharers = sharersOf(view, servable)
-  const rank = [...sharers].sort().indexOf(me)
-  const count = Math.max(1, sharers.length)
+  const ranked = [...sharers].sort()
+  const rank = ranked.indexOf(me)
+  const count = Math.max(1, ranked.length)
   const least = Math.floor(servable.length / count)
-  const share = least + (rank >= 0 && rank < servable.length % count ? 1 : 0)
+  const shareOf = (place: number): number => least + (place >= 0 && place < servable.length % count ? 1 : 0)
+  const share = shareOf(rank)
   const free = servable.filter(
     (lane) =>
       !serves(lane) &&
@@ -52,7 +54,11 @@ export function planShare(view: ShareView): SharePlan {
       (lane.holder === null || lane.dispatcher === null || lane.dispatcher === me || !isAlive(lane.dispatcher)),
   )
   const room = rank < 0 ? 0 : Math.max(0, share - mine.length)
-  const take = free.slice(0, room)
+  // those before us begin with the first: whoever wants the same lane and is late has to wait for the next heartbeat
+  const held = (id: string): number => servable.filter(({ dispatcher }) => dispatcher === id).length
+  const before = ranked.slice(0, Math.max(0, rank)).reduce((sum, id, i) => sum + Math.max(0, shareOf(i) - held(id)), 0)
+  const first = free.length === 0 ? 0 : before % free.length
+  const take = [...free.slice(first), ...free.slice(0, first)].slice(0, room)
   const forgotten = lanes.filter((lane) => lane.dispatcher === me && lane.holder !== null && !serves(lane))
   const release = forgotten.filter((lane) => !take.includes(lane))
   return { take, giveBack: mine.slice(share), release }

@@ -116,6 +116,17 @@ describe('sharing lanes', () => {
     )
   })
 
+  it('lets two want the same lane only where there is no other', () => {
+    fc.assert(
+      fc.property(worlds, (world) => {
+        const view = { ...world, forgotten: new Set<number>() }
+        const wanted = view.alive.flatMap((me) => plan(view, me).take.map((lane) => lane.id))
+        const free = view.lanes.filter(({ dispatcher }) => !dispatcher || !view.alive.includes(dispatcher)).length
+        expect(new Set(wanted).size).toBe(Math.min(wanted.length, free))
+      }),
+    )
+  })
+
   it('leaves alone what its configuration does not know, and takes up again what is written down as its own', () => {
     const lanes = [laneHeldBy(0, null), laneHeldBy(1, null), laneHeldBy(2, 'me')]
     const view = { lanes, dispatchers: ['me'], me: 'me', isAlive: () => true, serves: () => false }

@@ -139,6 +139,7 @@ describe('what a soak is judged by', () => {
   const fine: SoakFigures = {
     ...{ seed: '1', minutes: 30, everyMs: 20_000, ranMs: 1_800_000, interrupted: false },
     ...{ rate: 100, highestRate: null, stretches: [], machine: null, troubles: [], published: 100, committed: 100 },
+    stoppedMs: 900,
     strikes: [{ fault: 'kill', atMs: 20_000, lastedMs: 10, recoveredMs: 5900 }],
     samples: minutes.map((minute) => sampleAt(minute)),
     destinations: ['webhook', 'rabbitmq', 'kafka', 'jobs'].map(destination),
@@ -169,6 +170,7 @@ describe('what a soak is judged by', () => {
     ['disorder', counted('rabbitmq', { outOfOrder: 1 }), /^rabbitmq, out of order/],
     ['a job twice', counted('jobs', { duplicates: 1 }), /^jobs, duplicates/],
     ['duplicates beyond the windows', counted('webhook', { duplicates: 11 }), /^duplicates: 11, and 10 at most/],
+    ['an end that takes long', { stoppedMs: 20_001 }, /^milliseconds until the dispatchers had stopped/],
     ['nothing at all', { committed: 0 }, /^nothing was committed/],
     ['a fault that hung', { troubles: ['kill did not end'] }, /^kill did not end/],
   ])('%s is one', (_, changed, complaint) => {

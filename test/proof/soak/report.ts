@@ -30,6 +30,7 @@ function summary(r: SoakResult): string {
       ['delivered to webhook / RabbitMQ / Kafka / jobs', r.destinations.map((d) => number(d.delivered)).join(' / ')],
       ['lost, phantoms, out of order', `${sum(r, 'lost')}, ${sum(r, 'phantoms')}, ${outOfOrder(r)}`],
       ['duplicates (allowed)', `${number(sum(r, 'duplicates'))} (${number(r.duplicatesAllowed)})`],
+      ['stopped within, s', seconds(r.stoppedMs)],
       ['verdict', r.complaints.length === 0 ? 'passed' : `failed: ${r.complaints.map(firstLine).join('; ')}`],
     ],
   )

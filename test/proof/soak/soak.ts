@@ -62,6 +62,7 @@ class Run {
   #startedAt = performance.now()
   #endedAt: number | undefined
   #cpuBefore: CpuTimes | undefined
+  #stoppedMs = 0
 
   constructor(opened: OpenScene, options: SoakOptions) {
     this.#opened = opened
@@ -90,7 +91,9 @@ class Run {
     } catch (error) {
       this.#troubles.push(String(error))
     }
+    const stopping = performance.now()
     await scene.fleet.stop()
+    this.#stoppedMs = Math.round(performance.now() - stopping)
   }
 
   async result(): Promise<SoakResult> {
@@ -103,7 +106,7 @@ class Run {
       ...{ rate: load.rate, highestRate: this.#highest, stretches: this.#stretches },
       machine: this.#cpuBefore ? sharesOf(this.#cpuBefore, await readCpuTimes()) : null,
       ...{ strikes: this.#strikes, samples: this.#samples, troubles: this.#troubles },
-      ...{ published: load.published, ...(await tally(scene, load)) },
+      ...{ published: load.published, stoppedMs: this.#stoppedMs, ...(await tally(scene, load)) },
     }
     return { ...counted, complaints: complaintsOf(counted) }
   }

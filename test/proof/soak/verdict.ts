@@ -26,6 +26,8 @@ export interface SoakFigures extends Tally {
   /** What went wrong before it could be measured. */
   readonly troubles: readonly string[]
   readonly published: number
+  /** From SIGTERM until the last dispatcher had ended. */
+  readonly stoppedMs: number
 }
 
 export interface SoakResult extends SoakFigures {
@@ -46,6 +48,8 @@ const lanes = 4 * shards
 const heapGrowth = 0.1
 /** Growth below it counts as none: code that a fault runs for the first time is compiled, windows are fuller or emptier. */
 const heapNoise = 4 * mebi
+/** `drainMs`, by default, and as much to close. */
+const stopMs = 20_000
 /** Connections to the partner, which come and go with its load: `concurrency` of each of its lanes. */
 const descriptorNoise = 8 * shards
 /** Of the pool (its default), and the listener. */
@@ -69,8 +73,8 @@ export function complaintsOf(figures: SoakFigures): string[] {
   ]
 }
 
-/** Recoveries that took longer than two leases, and lag that is higher in the later half. */
-function complaintsOfTime({ strikes, samples, rate }: SoakFigures): string[] {
+/** Recoveries that took longer than two leases, lag that is higher in the later half, and an end that took long. */
+function complaintsOfTime({ strikes, samples, rate, stoppedMs }: SoakFigures): string[] {
   const half = Math.ceil(samples.length / 2)
   const [early, late] = [samples.slice(0, half), samples.slice(half)].map((part) => median(part.map(({ lag }) => lag)))
   const lag = { what: 'lag of the later samples, messages', value: late ?? 0, bound: (early ?? 0) + rate }
@@ -79,6 +83,7 @@ function complaintsOfTime({ strikes, samples, rate }: SoakFigures): string[] {
       .filter(({ recoveredMs }) => recoveredMs > 2 * leaseMs)
       .map(({ fault, recoveredMs }) => `${fault}: recovered after ${recoveredMs} ms, not within ${2 * leaseMs}`),
     ...inWords(samples.length > 1 ? [lag] : []),
+    ...inWords([{ what: 'milliseconds until the dispatchers had stopped', value: stoppedMs, bound: stopMs }]),
   ]
 }
 
