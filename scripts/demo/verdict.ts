@@ -33,11 +33,12 @@ export interface Verdict {
 
 /** Compares what was committed for a destination with its arrivals, in the order in which they came. */
 export function judge(
-  expected: readonly Committed[],
-  arrivals: readonly Arrival[],
+  expected: Iterable<Pick<Committed, 'id'>>,
+  arrivals: Iterable<Arrival>,
   { ordered = true }: { readonly ordered?: boolean } = {},
 ): Verdict {
-  const wanted = new Set(expected.map(({ id }) => id))
+  const wanted = new Set<string>()
+  for (const { id } of expected) wanted.add(id)
   const seen = new Set<string>()
   const strangers = new Set<string>()
   const latest = new Map<string, number>()

@@ -305,6 +305,7 @@ export class Dispatcher {
       dispatchers: alive.filter((d) => d.generation === newest).map((d) => d.id),
       me: this.#me.id,
       isAlive: (id) => this.#watch.isAlive(id),
+      isNew: (id) => this.#watch.isNew(id),
       serves: (lane) => this.#held.has(lane.id),
       canServe: (lane) => this.#canServe(lane),
       rests: (lane) => this.#resharding.rests(lane.id),

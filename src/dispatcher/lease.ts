@@ -37,7 +37,7 @@ export class Lease {
 /** Watches other dispatchers: one whose beat has not moved for its whole lease, by our own clock, is gone. */
 export class LivenessWatch {
   readonly #clock: Clock
-  readonly #seen = new Map<string, { beat: number; since: number; leaseMs: number }>()
+  readonly #seen = new Map<string, { beat: number; since: number; first: number; leaseMs: number }>()
 
   constructor(clock: Clock) {
     this.#clock = clock
@@ -49,7 +49,7 @@ export class LivenessWatch {
     for (const { id, beat, leaseMs } of dispatchers) {
       present.add(id)
       const seen = this.#seen.get(id)
-      if (seen?.beat !== beat) this.#seen.set(id, { beat, since: now, leaseMs })
+      if (seen?.beat !== beat) this.#seen.set(id, { beat, since: now, first: seen?.first ?? now, leaseMs })
     }
     for (const id of this.#seen.keys()) if (!present.has(id)) this.#seen.delete(id)
   }
@@ -58,5 +58,11 @@ export class LivenessWatch {
   isAlive(id: string): boolean {
     const seen = this.#seen.get(id)
     return seen !== undefined && this.#clock.monotonic() - seen.since <= seen.leaseMs
+  }
+
+  /** First seen no longer than its lease ago: about as long as it has watched others itself. */
+  isNew(id: string): boolean {
+    const seen = this.#seen.get(id)
+    return seen === undefined || this.#clock.monotonic() - seen.first <= seen.leaseMs
   }
 }

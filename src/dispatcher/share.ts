@@ -11,6 +11,11 @@ export interface ShareView {
   readonly me: string
   /** Whether the holder of a lane is alive. */
   readonly isAlive: (dispatcher: string) => boolean
+  /**
+   * Whether a dispatcher is so new that it can't know yet who is gone. It has no share of lanes whose holder is: it would
+   * watch that one for a whole lease of its own, while everybody else leaves them to it. Default: nobody is.
+   */
+  readonly isNew?: (dispatcher: string) => boolean
   /** Whether this dispatcher is at work on a lane. One that is written down as ours and is not is free for us. */
   readonly serves: (lane: SeenLane) => boolean
   /** Lanes this dispatcher can serve: its configuration knows them. */
@@ -31,13 +36,17 @@ export interface SharePlan {
   readonly release: readonly SeenLane[]
 }
 
-export function planShare({ lanes, dispatchers, me, isAlive, serves, canServe, rests }: ShareView): SharePlan {
+export function planShare(view: ShareView): SharePlan {
+  const { lanes, me, isAlive, serves, canServe, rests } = view
   const servable = lanes.filter(canServe)
   const mine = servable.filter(serves)
-  const rank = [...dispatchers].sort().indexOf(me)
-  const count = Math.max(1, dispatchers.length)
+  const sharers = sharersOf(view, servable)
+  const ranked = [...sharers].sort()
+  const rank = ranked.indexOf(me)
+  const count = Math.max(1, ranked.length)
   const least = Math.floor(servable.length / count)
-  const share = least + (rank >= 0 && rank < servable.length % count ? 1 : 0)
+  const shareOf = (place: number): number => least + (place >= 0 && place < servable.length % count ? 1 : 0)
+  const share = shareOf(rank)
   const free = servable.filter(
     (lane) =>
       !serves(lane) &&
@@ -45,8 +54,19 @@ export function planShare({ lanes, dispatchers, me, isAlive, serves, canServe, r
       (lane.holder === null || lane.dispatcher === null || lane.dispatcher === me || !isAlive(lane.dispatcher)),
   )
   const room = rank < 0 ? 0 : Math.max(0, share - mine.length)
-  const take = free.slice(0, room)
+  // those before us begin with the first: whoever wants the same lane and is late has to wait for the next heartbeat
+  const held = (id: string): number => servable.filter(({ dispatcher }) => dispatcher === id).length
+  const before = ranked.slice(0, Math.max(0, rank)).reduce((sum, id, i) => sum + Math.max(0, shareOf(i) - held(id)), 0)
+  const first = free.length === 0 ? 0 : before % free.length
+  const take = [...free.slice(first), ...free.slice(0, first)].slice(0, room)
   const forgotten = lanes.filter((lane) => lane.dispatcher === me && lane.holder !== null && !serves(lane))
   const release = forgotten.filter((lane) => !take.includes(lane))
   return { take, giveBack: mine.slice(share), release }
+}
+
+function sharersOf({ dispatchers, isAlive, isNew }: ShareView, servable: readonly SeenLane[]): readonly string[] {
+  if (!isNew || !servable.some(({ holder, dispatcher }) => holder && dispatcher && !isAlive(dispatcher)))
+    return dispatchers
+  const known = dispatchers.filter((id) => !isNew(id))
+  return known.length > 0 ? known : dispatchers
 }

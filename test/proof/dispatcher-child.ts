@@ -1,4 +1,6 @@
 /** One of the dispatchers of the proof. `WAYBILL_PROOF`: JSON of `DispatcherSettings`. */
+import { createInterface } from 'node:readline'
+import { setImmediate } from 'node:timers/promises'
 import { createDispatcher } from '../../src/app/index.js'
 import { jobs, kafka, rabbitmq, webhook } from '../../src/config/index.js'
 import { createLogger } from '../../src/telemetry/logger.js'
@@ -36,10 +38,24 @@ const dispatcher = createDispatcher(
       work: jobs({ ...patience, queue: 'proof' }),
     },
     routes: { '**': ['crm', 'bus', 'lake', 'work'] },
-    dispatcher: { leaseMs: settings.leaseMs, pageSize: 100, maintenance: false },
+    dispatcher: { leaseMs: settings.leaseMs, pageSize: 100, maintenance: settings.maintenance },
   },
   { logger: createLogger({ level: 'warn' }) },
 )
+// a terminal's Ctrl-C comes here too; the proof ends its dispatchers itself, and they end with it
+process.on('SIGINT', () => undefined)
+createInterface({ input: process.stdin })
+  .on('line', (line) => void tellMemory((JSON.parse(line) as { ask: number }).ask))
+  .on('close', () => process.exit(1))
 process.on('SIGTERM', () => void dispatcher.stop().then(() => process.exit(0)))
 await dispatcher.start()
 console.log(JSON.stringify({ started: true }))
+
+async function tellMemory(ask: number): Promise<void> {
+  // what the first round finalizes, the second can collect
+  for (let round = 0; round < 2; round++) {
+    globalThis.gc?.()
+    await setImmediate()
+  }
+  console.log(JSON.stringify({ ask, memory: process.memoryUsage() }))
+}

@@ -10,6 +10,8 @@ import type { Need, Stage, StageSet } from './stage.js'
 
 /** Of the lanes of the proof. */
 export const leaseMs = 3000
+/** One that hangs fails its own scenario, and not the ones after it. */
+const strikeMs = 120_000
 
 export interface Scene {
   readonly stage: Stage
@@ -31,6 +33,7 @@ export interface Fault {
 
 const between = (scene: Scene, low: number, high: number): number => low + scene.random() * (high - low)
 const anyone = ({ fleet, random }: Scene): number => Math.floor(random() * fleet.size)
+const mortal = ({ fleet, random }: Scene): number => fleet.spared + Math.floor(random() * (fleet.size - fleet.spared))
 
 /** Begins, lasts for a random while, and ends as `begin` says, also when the proof is interrupted in between. */
 const lasting =
@@ -113,7 +116,7 @@ export const faults: readonly Fault[] = [
   {
     name: 'kill',
     title: 'a dispatcher is killed (SIGKILL)',
-    strike: (scene) => scene.fleet.kill(anyone(scene)),
+    strike: (scene) => scene.fleet.kill(mortal(scene)),
   },
   {
     name: 'freeze',
@@ -281,7 +284,7 @@ export const faults: readonly Fault[] = [
         for (let quiet = 0; quiet < 2; quiet++) {
           await sleep(150)
           const arrivals = await drainQueue(stage.rabbit.url, set.name)
-          set.drained.push(...arrivals)
+          set.drained.addAll(arrivals)
           if (arrivals.length > 0) quiet = -1
         }
         await deleteEmpty(stage.rabbit.url, set.name)
@@ -360,6 +363,15 @@ export const faults: readonly Fault[] = [
     }),
   },
 ]
+
+/** Ends as the fault does; one that hangs rejects. */
+export async function strike(fault: Fault, scene: Scene): Promise<void> {
+  const over = new AbortController()
+  const late = sleep(strikeMs, undefined, { signal: over.signal }).then(() => {
+    throw new Error(`${fault.name} did not end within ${strikeMs} ms`)
+  })
+  await Promise.race([fault.strike(scene), late]).finally(() => over.abort())
+}
 
 /** What strikes together when all is asked for. */
 export const mixtures: readonly string[] = [

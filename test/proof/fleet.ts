@@ -14,6 +14,16 @@ export interface DispatcherSettings {
   readonly shards: number
   /** Messages that a lane has in flight, at most. */
   readonly window: number
+  /** Whether they tidy the database up. */
+  readonly maintenance: boolean
+}
+
+/** What `process.memoryUsage` says after a forced garbage collection, in bytes. */
+export type Memory = NodeJS.MemoryUsage
+
+interface MemoryAnswer {
+  readonly ask: number
+  readonly memory: Memory
 }
 
 const restartMs = 500
@@ -23,11 +33,16 @@ export class Fleet {
   readonly #settings: DispatcherSettings
   readonly #members: (TestChild<unknown> | undefined)[] = []
   readonly #clocks: WallClock[] = []
+  #asked = 0
   #stopping = false
   readonly #gone: TestChild<unknown>[] = []
 
-  constructor(settings: DispatcherSettings) {
+  /** So many, from the first, are never killed: what they have in memory is that of the whole time. */
+  readonly spared: number
+
+  constructor(settings: DispatcherSettings, { spared = 0 }: { readonly spared?: number } = {}) {
     this.#settings = settings
+    this.spared = spared
   }
 
   get size(): number {
@@ -39,6 +54,20 @@ export class Fleet {
     if (clocks) for (let i = 0; i < count; i++) this.#clocks.push(await WallClock.create())
     const members = Array.from({ length: count }, (_, i) => this.#launch(i))
     await Promise.all(members.map((member) => member.waitForMessage(() => true, 60_000)))
+  }
+
+  pid(index: number): number | undefined {
+    return this.#members[index]?.pid
+  }
+
+  /** What it has in memory, once what can be collected is collected. Rejects when it does not answer. */
+  async memory(index: number): Promise<Memory> {
+    const member = this.#members[index] as TestChild<Partial<MemoryAnswer>> | undefined
+    if (!member) throw new Error(`there is no dispatcher ${index}`)
+    const ask = ++this.#asked
+    member.send({ ask })
+    const { memory } = (await member.waitForMessage((message) => message.ask === ask)) as MemoryAnswer
+    return memory
   }
 
   /** SIGKILL: it can put nothing in order. */
@@ -90,6 +119,7 @@ export class Fleet {
 
   #launch(index: number): TestChild<unknown> {
     const child = spawnChild(new URL('dispatcher-child.ts', import.meta.url).pathname, {
+      nodeFlags: ['--expose-gc'],
       env: { WAYBILL_PROOF: JSON.stringify(this.#settings), ...this.#clocks[index]?.env },
     })
     this.#members[index] = child

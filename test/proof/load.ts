@@ -1,6 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
+import type { Arrival } from '../../scripts/demo/verdict.js'
 import { Queue } from '../../src/queue-facade/queue.js'
+import { ArrivalLog } from './arrival-log.js'
+import { eachRow } from './rows.js'
 
 export interface LoadOptions {
   readonly url: string
@@ -9,16 +12,6 @@ export interface LoadOptions {
   readonly rate: number
   readonly clients: number
   readonly keys: number
-}
-
-/** What became of a transaction, as its client knows it. */
-export type Fate = 'rolled back' | 'commit sent' | 'committed'
-
-/** A row of the application's own ledger, written beside the message: what was really committed. */
-export interface LedgerRow {
-  readonly id: string
-  readonly key: string
-  readonly version: number
 }
 
 const schema = `create table if not exists proof_counters (key text primary key, version int not null);
@@ -30,9 +23,14 @@ const unkeyed = 0.2
 
 /** An application that publishes in its transactions, and goes on whatever happens to its database. */
 export class Load {
-  readonly fates = new Map<string, Fate>()
-  /** Attempts that failed before anything was published. */
-  refused = 0
+  /** Messages that were published, whatever became of their transactions. */
+  published = 0
+  /** Ids of those whose commit was never sent. */
+  readonly rolledBack = new Set<string>()
+  /** Commits that their clients saw go through. */
+  committed = 0
+  /** Transactions a second that are begun, where the database keeps up. */
+  rate: number
   readonly #o: LoadOptions
   readonly #pool: pg.Pool
   readonly #queue = new Queue()
@@ -41,6 +39,7 @@ export class Load {
 
   constructor(options: LoadOptions) {
     this.#o = options
+    this.rate = options.rate
     this.#pool = new pg.Pool({
       connectionString: options.url,
       max: options.clients,
@@ -55,7 +54,9 @@ export class Load {
     await this.#pool.query(schema)
   }
 
+  /** Also after `stop`. */
   start(): void {
+    this.#stopping = false
     this.#running = Promise.all(Array.from({ length: this.#o.clients }, () => this.#client()))
   }
 
@@ -64,11 +65,10 @@ export class Load {
     await this.#running
   }
 
-  /** What the database says was committed; by version within a key. */
-  async ledger(): Promise<LedgerRow[]> {
-    const { rows } = await this.#pool.query<LedgerRow>(
-      'select id::text, key, version from proof_ledger order by key, version',
-    )
+  /** What the database says was committed: rows of the application's own ledger, written beside each message. */
+  async ledger(): Promise<ArrivalLog> {
+    const rows = new ArrivalLog()
+    await eachRow<Arrival>(this.#o.url, 'select id::text, key, version from proof_ledger', (row) => rows.add(row))
     return rows
   }
 
@@ -77,13 +77,12 @@ export class Load {
   }
 
   async #client(): Promise<void> {
-    const pauseMs = (1000 * this.#o.clients) / this.#o.rate
     while (!this.#stopping) {
+      const pauseMs = (1000 * this.#o.clients) / this.rate
       const due = performance.now() + pauseMs * (0.5 + this.#o.random())
       try {
         await this.#transaction()
       } catch {
-        this.refused++
         await sleep(50)
       }
       await sleep(Math.max(0, due - performance.now()))
@@ -100,14 +99,15 @@ export class Load {
       const key = random() < unkeyed ? null : `key-${Math.floor(random() * keys)}`
       const version = key === null ? 1 : await count(client, key)
       id = await this.#queue.publish('order.changed', { key, version }, { tx: client, key })
-      this.fates.set(id, 'rolled back')
+      this.published++
+      this.rolledBack.add(id)
       await client.query('insert into proof_ledger (id, key, version) values ($1, $2, $3)', [id, key ?? id, version])
       if (random() < rollbacks) {
         await client.query('rollback')
       } else {
-        this.fates.set(id, 'commit sent')
+        this.rolledBack.delete(id)
         await client.query('commit')
-        this.fates.set(id, 'committed')
+        this.committed++
       }
       broken = false
     } finally {

@@ -28,7 +28,7 @@ describe('crash proof', () => {
     if (results.length > 0) console.log(`\n${table(results)}\n`)
     const { WAYBILL_PROOF_JSON: json, WAYBILL_PROOF_INTO: document } = process.env
     if (json) await writeFile(json, `${JSON.stringify(results, null, 2)}\n`)
-    if (document) await writeInto(document, results)
+    if (document) await writeInto(document, 'proof', table(results))
   })
 
   it.each(chosen)(

@@ -1,10 +1,11 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import type { ProofResult } from './run.js'
+import type { Tally } from './tally.js'
 
-const sum = (result: ProofResult, what: 'lost' | 'phantoms' | 'duplicates' | 'takenBack'): number =>
+export const sum = (result: Tally, what: 'lost' | 'phantoms' | 'duplicates' | 'takenBack'): number =>
   result.destinations.reduce((total, each) => total + each[what], 0)
 
-export const outOfOrder = (result: ProofResult): number =>
+export const outOfOrder = (result: Tally): number =>
   result.destinations.reduce((total, each) => total + (each.outOfOrder ?? 0), 0)
 
 /** The table of counts, in Markdown. */
@@ -32,14 +33,12 @@ export function table(results: readonly ProofResult[]): string {
     .join('\n')
 }
 
-const begin = '<!-- proof -->'
-const end = '<!-- /proof -->'
-
-/** Puts the table between the marks of a document. */
-export async function writeInto(file: string, results: readonly ProofResult[]): Promise<void> {
+/** Puts it between the marks of a document: `<!-- name -->` and `<!-- /name -->`. */
+export async function writeInto(file: string, name: string, markdown: string): Promise<void> {
+  const [begin, end] = [`<!-- ${name} -->`, `<!-- /${name} -->`]
   const text = await readFile(file, 'utf8')
   const [before, rest] = text.split(begin)
   const after = rest?.split(end)[1]
   if (before === undefined || after === undefined) throw new Error(`${file} has no ${begin} … ${end}`)
-  await writeFile(file, `${before}${begin}\n\n${table(results)}\n\n${end}${after}`)
+  await writeFile(file, `${before}${begin}\n\n${markdown}\n\n${end}${after}`)
 }

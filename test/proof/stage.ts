@@ -2,7 +2,6 @@ import { randomBytes } from 'node:crypto'
 import { connect } from 'amqplib'
 import kafkajs from 'kafkajs'
 import { createTopic } from '../../scripts/services/kafka-topics.js'
-import type { Arrival } from '../../scripts/demo/verdict.js'
 import { Cluster } from '../support/cluster.js'
 import { type HalfOpenProxy, startHalfOpenProxy } from '../support/half-open-proxy.js'
 import { SmallDisk } from '../support/small-disk.js'
@@ -10,6 +9,7 @@ import { startSwitchProxy } from '../support/switch-proxy.js'
 import { waitFor } from '../support/wait-for.js'
 import { WallClock } from '../support/wall-clock.js'
 import { withClient } from '../support/with-client.js'
+import { ArrivalLog } from './arrival-log.js'
 import { Partner } from './receivers.js'
 import { OwnServer } from './servers.js'
 
@@ -64,7 +64,7 @@ export class Stage {
         address,
         databaseLink,
         webhookLink,
-        drained: [],
+        drained: new ArrivalLog(),
         silenced: [],
       },
       url: `postgres://postgres@127.0.0.1:${address.port}/postgres`,
@@ -120,7 +120,7 @@ export interface StageSet {
   readonly databaseLink: HalfOpenProxy
   readonly webhookLink: HalfOpenProxy
   /** Taken out of the queue so far. */
-  readonly drained: Arrival[]
+  readonly drained: ArrivalLog
   /** Destinations whose network fell silent, once for each time: what was in flight there is sent again. */
   readonly silenced: string[]
 }

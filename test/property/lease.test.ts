@@ -139,6 +139,21 @@ describe('watching other dispatchers', () => {
     )
   })
 
+  it('calls one new for its first lease', () => {
+    const clock = new TestClock()
+    const watch = new LivenessWatch(clock)
+    expect(watch.isNew('other')).toBe(true)
+    for (let beat = 0; beat <= 2; beat++) {
+      watch.observe([{ id: 'other', beat, leaseMs }])
+      expect(watch.isNew('other')).toBe(true)
+      clock.pass(leaseMs / 2)
+    }
+    expect(watch.isNew('other')).toBe(false)
+    watch.observe([])
+    watch.observe([{ id: 'other', beat: 9, leaseMs }])
+    expect(watch.isNew('other')).toBe(true)
+  })
+
   it('knows nobody it has not seen, and forgets whoever signed off', () => {
     const clock = new TestClock()
     const watch = new LivenessWatch(clock)

@@ -34,20 +34,21 @@ function laneHeldBy(id: number, dispatcher: string | null): SeenLane {
 const serves = (world: World, me: string, lane: SeenLane): boolean =>
   lane.dispatcher === me && !world.forgotten.has(lane.id)
 
-function plan(world: World, me: string): SharePlan {
+function plan(world: World, me: string, isNew: (id: string) => boolean = () => false): SharePlan {
   return planShare({
     lanes: world.lanes,
     dispatchers: world.alive,
     me,
     isAlive: (id) => world.alive.includes(id),
+    isNew,
     serves: (lane) => serves(world, me, lane),
     canServe: () => true,
   })
 }
 
 /** One heartbeat of `me`: plans, gives back, takes. True when anything changed. */
-function beat(world: World, me: string): boolean {
-  const { take, giveBack, release } = plan(world, me)
+function beat(world: World, me: string, isNew?: (id: string) => boolean): boolean {
+  const { take, giveBack, release } = plan(world, me, isNew)
   for (const lane of take) {
     const seen = world.lanes[lane.id]?.dispatcher
     expect(seen && seen !== me && world.alive.includes(seen), 'takes from a live one').toBeFalsy()
@@ -93,6 +94,35 @@ describe('sharing lanes', () => {
           expect(mine + take.length - giveBack.length).toBeLessThanOrEqual(share)
           expect(take.length === 0 || giveBack.length === 0, 'takes and gives at once').toBe(true)
         }
+      }),
+    )
+  })
+
+  it('hands the lanes of one that is gone to those who know that it is, and to newcomers afterwards', () => {
+    fc.assert(
+      fc.property(worlds, fc.integer({ min: 1, max: 3 }), (world, newcomers) => {
+        const old = world.alive
+        const fresh = Array.from({ length: newcomers }, (_, i) => `a-newcomer-${i}`) // ranks before the others
+        const view = { ...world, alive: [...old, ...fresh] }
+        const isNew = (id: string): boolean => fresh.includes(id)
+        for (const id of old) beat(view, id, isNew)
+        const orphans = view.lanes.filter(({ dispatcher }) => dispatcher && !view.alive.includes(dispatcher))
+        expect(orphans).toEqual([])
+        for (let round = 0; round < 3; round++) for (const id of view.alive) beat(view, id, isNew)
+        const counts = held(view)
+        expect(counts.reduce((a, b) => a + b, 0)).toBe(view.lanes.length)
+        expect(Math.max(...counts) - Math.min(...counts)).toBeLessThanOrEqual(1)
+      }),
+    )
+  })
+
+  it('lets two want the same lane only where there is no other', () => {
+    fc.assert(
+      fc.property(worlds, (world) => {
+        const view = { ...world, forgotten: new Set<number>() }
+        const wanted = view.alive.flatMap((me) => plan(view, me).take.map((lane) => lane.id))
+        const free = view.lanes.filter(({ dispatcher }) => !dispatcher || !view.alive.includes(dispatcher)).length
+        expect(new Set(wanted).size).toBe(Math.min(wanted.length, free))
       }),
     )
   })

@@ -30,6 +30,8 @@ export interface TestChild<Message> {
 
 export interface ChildOptions {
   readonly args?: readonly string[]
+  /** Of Node.js itself, such as `--expose-gc`. */
+  readonly nodeFlags?: readonly string[]
   readonly env?: NodeJS.ProcessEnv
   readonly cwd?: string
 }
@@ -43,7 +45,8 @@ const tsx = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href
  */
 export function spawnChild<Message = unknown>(script: string, options: ChildOptions = {}): TestChild<Message> {
   const loader = script.endsWith('.ts') ? ['--import', tsx] : []
-  const child = spawn(process.execPath, ['--enable-source-maps', ...loader, script, ...(options.args ?? [])], {
+  const flags = ['--enable-source-maps', ...(options.nodeFlags ?? []), ...loader]
+  const child = spawn(process.execPath, [...flags, script, ...(options.args ?? [])], {
     cwd: options.cwd,
     // Vitest's own variables would make the child believe that it is a test.
     env: { ...process.env, VITEST: undefined, NODE_OPTIONS: undefined, ...options.env },

@@ -48,6 +48,8 @@ export interface HttpReceiver {
 export interface ReceiverOptions {
   readonly port?: number
   readonly tls?: TlsOptions
+  /** Keeps what was received, for `received` and `waitForCount`. Default true; false for a load of hours. */
+  readonly keep?: boolean
 }
 
 /** A scriptable HTTP server on the loopback interface; closed when the file ends. */
@@ -58,17 +60,19 @@ export async function startHttpReceiver(
   let respond = asResponder(responder)
   let requests: (ReceivedRequest | undefined)[] = []
   const sockets = new Set<Socket>()
+  const { keep = true } = options
+  let count = 0
 
   const handle = async (incoming: IncomingMessage, response: ServerResponse): Promise<void> => {
     const arrivedAt = performance.now()
     const mine = requests
     // The place is taken when the head arrives, so that a slow body doesn't change the order.
-    const index = mine.push(undefined) - 1
+    const index = keep ? mine.push(undefined) - 1 : count++
     const chunks: Buffer[] = []
     for await (const chunk of incoming) chunks.push(chunk as Buffer)
     const { method = '', url = '', headers, rawHeaders } = incoming
     const request = { index, method, url, headers, rawHeaders, body: Buffer.concat(chunks), arrivedAt }
-    mine[index] = request
+    if (keep) mine[index] = request
     await answer(response, await respond(request))
   }
   const listener = (incoming: IncomingMessage, response: ServerResponse) =>

@@ -1,0 +1,61 @@
+import { type Fault, type Scene, leaseMs } from './faults.js'
+import { Fleet } from './fleet.js'
+import { Load } from './load.js'
+import type { Stage } from './stage.js'
+
+export const shards = 2
+export const window = 100
+export const dispatchers = 3
+
+export interface SceneOptions {
+  /** Those that may strike: what they need is there. */
+  readonly faults: readonly Fault[]
+  readonly load: { readonly random: () => number; readonly rate: number; readonly clients: number }
+  /** Of the faults. */
+  readonly random: () => number
+  /** Dispatchers that are never killed. */
+  readonly spared?: number
+  readonly maintenance?: boolean
+}
+
+export interface OpenScene {
+  readonly scene: Scene
+  /** Prepared, and not started. */
+  readonly load: Load
+  readonly close: () => Promise<void>
+}
+
+/** A database, a queue and a topic of its own, dispatchers that run, and an application that is ready to publish. */
+export async function openScene(stage: Stage, options: SceneOptions): Promise<OpenScene> {
+  const needs = new Set(options.faults.flatMap((fault) => fault.needs ?? []))
+  const set = await stage.set(needs)
+  const load = new Load({ url: set.url, keys: 40, ...options.load })
+  const fleet = new Fleet(
+    {
+      ...{
+        webhookUrl: set.webhookLink.through(stage.webhookUrl),
+        brokers: set.brokers.map(({ url }) => url),
+        queue: set.name,
+        kafkaTopic: set.name,
+      },
+      ...{ leaseMs, shards, window, maintenance: options.maintenance ?? false },
+      databaseUrl: set.databaseLink.through(set.url),
+      amqpUrl: stage.rabbit.link.through(stage.rabbit.url),
+    },
+    { spared: options.spared ?? 0 },
+  )
+  const close = async (): Promise<void> => {
+    await fleet.stop()
+    await load.stop()
+    await load.end()
+    for (const server of [set.standby, set.newServer, set.cluster]) await server?.crash().catch(() => undefined)
+  }
+  try {
+    await load.prepare()
+    await fleet.start(dispatchers, { clocks: needs.has('clocks') })
+  } catch (error) {
+    await close()
+    throw error
+  }
+  return { scene: { stage, set, fleet, random: options.random }, load, close }
+}

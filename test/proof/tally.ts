@@ -1,0 +1,72 @@
+import { type Arrival, judge } from '../../scripts/demo/verdict.js'
+import { withClient } from '../support/with-client.js'
+import type { Scene } from './faults.js'
+import type { Load } from './load.js'
+import { drainQueue, readJobs, readTopic } from './receivers.js'
+import { shards, window } from './scene.js'
+
+export interface DestinationCount {
+  readonly destination: string
+  readonly delivered: number
+  readonly lost: number
+  readonly phantoms: number
+  /** Delivered, and then its commit was taken back by a failover to a stand-by that never had it. */
+  readonly takenBack: number
+  readonly duplicates: number
+  /** Null where no order is promised. */
+  readonly outOfOrder: number | null
+}
+
+export interface Tally {
+  readonly committed: number
+  readonly destinations: readonly DestinationCount[]
+  /** Duplicates that so many starts of lanes allow, a window for each, all destinations together. */
+  readonly duplicatesAllowed: number
+}
+
+/** Compares what was committed with what every receiver holds, once the dispatchers have ended. */
+export async function tally({ stage, set, fleet }: Scene, load: Load): Promise<Tally> {
+  const ledger = await load.ledger()
+  set.drained.addAll(await drainQueue(stage.rabbit.url, set.name))
+  const brokers = set.brokers.map(({ url }) => url)
+  const arrivals: [string, Iterable<Arrival>, boolean][] = [
+    ['webhook', stage.partner.arrivals, true],
+    ['rabbitmq', set.drained, true],
+    ['kafka', await readTopic(brokers, set.name), true],
+    ['jobs', await readJobs(set.url), false],
+  ]
+  const destinations = arrivals.map(([destination, list, ordered]) => {
+    // only with a failover may a commit that its client saw go through be gone
+    const takenBack = set.standby ? countTakenBack(ledger, list, load.rolledBack) : 0
+    const verdict = judge(ledger, list, { ordered })
+    return {
+      ...{ destination, takenBack },
+      ...{ delivered: verdict.delivered, lost: verdict.lost, duplicates: verdict.duplicates },
+      phantoms: verdict.phantoms - takenBack,
+      outOfOrder: verdict.outOfOrder ?? null,
+    }
+  })
+  const starts = (await takenOver(set.url)) + fleet.restarts + set.silenced.length * shards
+  return { committed: ledger.length, destinations, duplicatesAllowed: starts * window + stage.partner.denied }
+}
+
+function countTakenBack(ledger: Iterable<Arrival>, list: Iterable<Arrival>, rolledBack: ReadonlySet<string>): number {
+  const committed = new Set<string>()
+  for (const { id } of ledger) committed.add(id)
+  const gone = new Set<string>()
+  for (const { id } of list) if (!committed.has(id) && !rolledBack.has(id)) gone.add(id)
+  return gone.size
+}
+
+/**
+ * What a lane has in its window when it is started again, by whomever, is sent again, and so is what was in flight when a
+ * network fell silent. The job queue repeats nothing.
+ */
+async function takenOver(url: string): Promise<number> {
+  const { rows } = await withClient(url, (client) =>
+    client.query<{ n: number }>(
+      `select coalesce(sum(epoch - 1), 0)::int as n from waybill.lanes where destination <> 'work'`,
+    ),
+  )
+  return rows[0]?.n as number
+}
