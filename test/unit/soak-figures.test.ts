@@ -127,7 +127,7 @@ describe('what a soak is judged by', () => {
   })
   const table = (name: string, rows: number, bytes: number) => ({ name, rows, bytes, dead: 0 })
   const sampleAt = (minute: number, changed: Partial<Sample> = {}): Sample => ({
-    ...{ atMs: minute * 60_000, processes: [process(40 * mebi)], positions: 1000 * minute, sessions: 20, lag: 30 },
+    ...{ atMs: minute * 60_000, processes: [process(80 * mebi)], positions: 1000 * minute, sessions: 20, lag: 30 },
     ...{ tables: [table('lanes', 8, 65_536), table('deliveries', 0, 65_536)], checkerRss: 0 },
     ...changed,
   })
@@ -157,8 +157,8 @@ describe('what a soak is judged by', () => {
   })
 
   it.each<[string, Partial<SoakFigures>, RegExp]>([
-    ['a heap that grew by more than a tenth', last({ processes: [process(45 * mebi)] }), /^heap of dispatcher 0/],
-    ['descriptors that are not given back', last({ processes: [process(40 * mebi, 57)] }), /^descriptors/],
+    ['a heap that grew by more than a tenth', last({ processes: [process(89 * mebi)] }), /^heap of dispatcher 0/],
+    ['descriptors that are not given back', last({ processes: [process(80 * mebi, 57)] }), /^descriptors/],
     ['sessions beyond the pools', last({ sessions: 34 }), /^sessions at 1800 s: 34, and 33 at most/],
     ['a lane too many', last({ tables: [table('lanes', 9, 65_536)] }), /^rows of lanes/],
     ['dead versions of lanes', last({ tables: [table('lanes', 8, 2 * mebi)] }), /^bytes of lanes/],
@@ -182,10 +182,10 @@ describe('what a soak is judged by', () => {
     expect(complaintsOf({ ...fine, samples })).toEqual([expect.stringMatching(/^lag of the later samples/)])
   })
 
-  it('a small heap may move by 4 MiB, and is compared with the sixth part of the time', () => {
+  it('a small heap may move by 6 MiB, and is compared with the sixth part of the time', () => {
     const small = minutes.map((minute) => sampleAt(minute, { processes: [process((minute < 5 ? 2 : 20) * mebi)] }))
     const end = (heap: number) => [...small.slice(0, -1), sampleAt(30, { processes: [process(heap * mebi)] })]
-    expect(complaintsOf({ ...fine, samples: end(23.9) })).toEqual([])
-    expect(complaintsOf({ ...fine, samples: end(24.1) })).toHaveLength(1)
+    expect(complaintsOf({ ...fine, samples: end(25.9) })).toEqual([])
+    expect(complaintsOf({ ...fine, samples: end(26.1) })).toHaveLength(1)
   })
 })
