@@ -25,7 +25,10 @@ function summary(r: SoakResult): string {
         'machine',
         machine ? `${machine.cores} cores, ${percent(machine.stolen)} stolen, ${percent(machine.idle)} idle` : '–',
       ],
-      ['faults', `${strikes.length} of ${Math.max(0, Math.ceil(r.ranMs / r.everyMs) - 1)} due`],
+      [
+        'faults',
+        `${strikes.length} of ${Math.max(0, Math.ceil(Math.min(r.ranMs, r.minutes * 60_000) / r.everyMs) - 1)} due`,
+      ],
       ['committed', number(r.committed)],
       ['delivered to webhook / RabbitMQ / Kafka / jobs', r.destinations.map((d) => number(d.delivered)).join(' / ')],
       ['lost, phantoms, out of order', `${sum(r, 'lost')}, ${sum(r, 'phantoms')}, ${outOfOrder(r)}`],
