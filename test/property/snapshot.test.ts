@@ -9,7 +9,8 @@ const bases = fc.constantFrom(3n, 1000n, 2n ** 32n - 60n, 2n ** 32n + 3n, 2n ** 
 const snapshots = fc
   .tuple(
     bases,
-    fc.array(fc.integer({ min: 0, max: 30 }), { maxLength: 12, size: 'max' }),
+    // so that the base itself has ended: one is visible
+    fc.array(fc.integer({ min: 1, max: 30 }), { maxLength: 12, size: 'max' }),
     fc.integer({ min: 1, max: 10 }),
   )
   .map(([base, offsets, above]) => {
