@@ -54,8 +54,13 @@ const tlsCodes = new Set(
   ERR_SSL_TLSV1_ALERT_ACCESS_DENIED ERR_SSL_TLSV1_ALERT_INSUFFICIENT_SECURITY ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED
   ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE ERR_SSL_SSLV3_ALERT_BAD_CERTIFICATE ERR_SSL_SSLV3_ALERT_CERTIFICATE_EXPIRED
   ERR_SSL_SSLV3_ALERT_CERTIFICATE_REVOKED ERR_SSL_SSLV3_ALERT_CERTIFICATE_UNKNOWN ERR_SSL_SSLV3_ALERT_UNSUPPORTED_CERTIFICATE
-  ERR_SSL_TLS_ALERT_UNKNOWN_CA ERR_SSL_TLS_ALERT_PROTOCOL_VERSION ERR_SSL_SSL_TLS_ALERT_HANDSHAKE_FAILURE`.split(/\s+/),
+  ERR_SSL_TLS_ALERT_UNKNOWN_CA ERR_SSL_TLS_ALERT_PROTOCOL_VERSION`.split(/\s+/),
 )
+
+/** OpenSSL 3.2 and later, in newer Node.js, say "ssl/tls alert …" where earlier ones said "sslv3 alert …". */
+function sslv3Name(code: string): string {
+  return code.replace(/^ERR_SSL_SSL[/_]TLS_ALERT_/, 'ERR_SSL_SSLV3_ALERT_')
+}
 
 const codes = new Map([
   ['ECONNREFUSED', 'CONNECTION_REFUSED'],
@@ -92,7 +97,7 @@ export function outcomeOfError(endpoint: string, caught: unknown): Failed {
     message: `POST ${endpoint}: ${messageOf(error)}${remedy}`,
   })
   if (code === 'WAYBILL_ADDRESS_BLOCKED') return { kind: 'misconfigured', failure: failure('ADDRESS_BLOCKED') }
-  if (tlsCodes.has(code)) {
+  if (tlsCodes.has(sslv3Name(code))) {
     return {
       kind: 'misconfigured',
       failure: failure('TLS_FAILED', ` (${code}); check the certificate, tls.ca, tls.cert and url`),
