@@ -37,8 +37,10 @@ export function explainDatabaseError(error: unknown, explanations: Explanations)
   return facts && explain ? explain(facts, { cause: error }) : error
 }
 
+const nothingMore = 'nothing more can be written in it; roll it back (and look for the first error)'
+
 /** For SQLSTATE 25P02, in_failed_sql_transaction. */
-export function failedTransaction(so: string): Explanations[string] {
+export function failedTransaction(so = nothingMore): Explanations[string] {
   return (_facts, options) =>
     new WaybillError('WAYBILL_TX_INVALID', `tx: an earlier statement of this transaction failed, so ${so}`, options)
 }

@@ -40,8 +40,7 @@ export function planShare(view: ShareView): SharePlan {
   const { lanes, me, isAlive, serves, canServe, rests } = view
   const servable = lanes.filter(canServe)
   const mine = servable.filter(serves)
-  const sharers = sharersOf(view, servable)
-  const ranked = [...sharers].sort()
+  const ranked = [...sharersOf(view, servable)].sort()
   const rank = ranked.indexOf(me)
   const count = Math.max(1, ranked.length)
   const least = Math.floor(servable.length / count)

@@ -69,5 +69,5 @@ const explanations: Explanations = {
       `the database's role may not use the inbox (${message}); as the schema's owner run: grant waybill_consumer to <role> (waybill migrate --only inbox --roles makes that role)`,
       options,
     ),
-  '25P02': failedTransaction('nothing more can be written in it; roll it back (and look for the first error)'),
+  '25P02': failedTransaction(),
 }

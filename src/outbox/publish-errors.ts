@@ -33,7 +33,7 @@ const explanations: Explanations = {
       `the database's role may not publish (${message}); as the schema's owner run: grant waybill_publisher to <role> (waybill migrate --roles makes that role)`,
       options,
     ),
-  '25P02': failedTransaction('nothing more can be written in it; roll it back (and look for the first error)'),
+  '25P02': failedTransaction(),
 }
 
 /** The error a publisher sees. */
