@@ -14,7 +14,7 @@ import {
 } from '../config/index.js'
 import { systemClock, type Clock } from '../core/clock.js'
 import { version } from '../core/version.js'
-import { createPool } from '../db/pool.js'
+import { createPool, endPool } from '../db/pool.js'
 import { assertSchema } from '../db/migrate.js'
 import { Dispatcher } from '../dispatcher/dispatcher.js'
 import type { ServedDestination } from '../dispatcher/served-destination.js'
@@ -236,6 +236,6 @@ class Service implements DispatcherService {
     await this.#starting?.catch(() => undefined)
     await this.#dispatcher?.stop({ drainMs: this.#drainMs })
     await Promise.all(this.#adapters.map((adapter) => adapter.close()))
-    await this.pool.end()
+    await endPool(this.pool)
   }
 }

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { systemClock, type Clock } from '../core/clock.js'
 import { WaybillError, codeOf } from '../core/errors.js'
-import { createPool } from '../db/pool.js'
+import { createPool, endPool } from '../db/pool.js'
 import type { Logger } from '../telemetry/logger.js'
 import { metricsContentType } from '../telemetry/metrics.js'
 import type { DispatcherService } from './create-dispatcher.js'
@@ -73,7 +73,7 @@ export async function startHealthServer(options: HealthServerOptions): Promise<H
   try {
     await listen(server, port, host)
   } catch (error) {
-    await pool.end()
+    await endPool(pool)
     throw error
   }
   const bound = (server.address() as AddressInfo).port
@@ -83,7 +83,7 @@ export async function startHealthServer(options: HealthServerOptions): Promise<H
     close: async () => {
       server.closeAllConnections()
       await new Promise((resolve) => server.close(resolve))
-      await pool.end()
+      await endPool(pool)
     },
   }
 }

@@ -1,4 +1,5 @@
 import pg from 'pg'
+import { within } from './hang-up.js'
 
 export interface PoolOptions {
   readonly connectionString: string
@@ -9,6 +10,8 @@ export interface PoolOptions {
   /** Called with errors of idle connections, which would otherwise end the process. */
   readonly onError?: (error: Error) => void
 }
+
+const sessions = new WeakMap<pg.Pool, Set<pg.PoolClient>>()
 
 /** A pool for Waybill's own sessions. Keep-alive and time-outs are set, so that a silent peer is noticed. */
 export function createPool({ connectionString, max = 4, applicationName = 'waybill', onError }: PoolOptions): pg.Pool {
@@ -22,7 +25,23 @@ export function createPool({ connectionString, max = 4, applicationName = 'waybi
     keepAliveInitialDelayMillis: 10_000,
   })
   pool.on('error', (error) => onError?.(error))
+  const open = new Set<pg.PoolClient>()
+  sessions.set(pool, open)
+  pool.on('connect', (client) => open.add(client))
+  pool.on('remove', (client) => open.delete(client))
   return guardPool(pool)
+}
+
+/**
+ * Ends a pool of `createPool`. A server that does not answer the goodbye within `withinMs` (default 1,000), or a session
+ * that is still at work then, is hung up on: a silent network must not keep a process from ending. Never rejects.
+ */
+export async function endPool(pool: pg.Pool, withinMs = 1000): Promise<void> {
+  const clients = [...(sessions.get(pool) ?? [])]
+  const closed = clients.map((client) => new Promise<void>((resolve) => client.once('end', resolve)))
+  const ended = pool.end().catch(() => undefined)
+  await within(withinMs, Promise.all([ended, ...closed]))
+  for (const client of clients) client.connection.stream.destroy()
 }
 
 const guarded = new WeakSet<object>()

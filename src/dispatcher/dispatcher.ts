@@ -4,7 +4,9 @@ import { v4 as uuid } from 'uuid'
 import type { Clock } from '../core/clock.js'
 import { WaybillError } from '../core/errors.js'
 import { whenAborted } from '../core/when-aborted.js'
+import { within } from '../db/hang-up.js'
 import { guardPool } from '../db/pool.js'
+import { SessionWatch } from '../db/session-watch.js'
 import { isConnectionError } from '../db/sqlstate.js'
 import {
   type Beat,
@@ -58,6 +60,12 @@ export interface DispatcherOptions {
 
 /** Share of a lease after which it is renewed. */
 const beatShare = 0.45
+/** How long after its lease somebody is looked for, ms. */
+const lapsedMs = 5
+/** Share of a lease for which a session may be silent before the server is asked about it. */
+const silentShare = 0.5
+/** How long the database may take for what ends a dispatcher, ms. */
+const closeMs = 5000
 
 /**
  * Holds leases on lanes and drains them. One heartbeat renews everything it holds and tells it all that it must know;
@@ -71,6 +79,7 @@ export class Dispatcher {
   readonly #ticker: Ticker
   readonly #lease: Lease
   readonly #watch: LivenessWatch
+  readonly #sessions: SessionWatch
   readonly #listener: Listener | undefined
   readonly #stager: Stager
   readonly #upkeep: Upkeep | undefined
@@ -120,7 +129,8 @@ export class Dispatcher {
     }
     this.#heartbeat = new Heartbeat({
       clock,
-      intervalMs: options.leaseMs * beatShare,
+      // sooner where somebody may turn out to be gone then, whose lanes wait
+      waitMs: () => Math.min(options.leaseMs * beatShare, this.#watch.untilLapse() + lapsedMs),
       beat: () => this.#beat(),
       onFailed: (error) => {
         this.#last = undefined
@@ -155,6 +165,14 @@ export class Dispatcher {
       )
     }
     guardPool(pool).on('error', this.#connectionLost)
+    this.#sessions = new SessionWatch({
+      pool,
+      silentMs: options.leaseMs * silentShare,
+      onSilent: (sessions) => {
+        logger.warn({ sessions }, 'the network of sessions with the database fell silent: they are replaced')
+        this.#connectionLost()
+      },
+    })
   }
 
   get id(): string {
@@ -186,6 +204,7 @@ export class Dispatcher {
 
   async #startOnce(): Promise<void> {
     if (this.#stopping) return
+    this.#sessions.start()
     await this.#rebaseRestored()
     const { reread } = await recoverSequence(this.#o.pool)
     if (reread.length > 0)
@@ -219,17 +238,28 @@ export class Dispatcher {
 
   /**
    * Two stages: nothing new is sent, and what is under way is waited for up to `drainMs` (default 10,000); then it is
-   * aborted. Lanes are released. Safe to call twice, and before start: called again with a `drainMs` that ends sooner, it
-   * waits no longer than that.
+   * aborted. Lanes are released; a database that does not answer is waited for 5 s more, and their leases end by
+   * themselves. Safe to call twice, and before start: called again with a `drainMs` that ends sooner, it waits no longer
+   * than that.
    */
   stop({ drainMs }: { drainMs?: number } = {}): Promise<void> {
     const first = this.#stop === undefined
-    this.#stop ??= this.#stopOnce()
+    this.#stop ??= this.#stopInTime()
     if (first || drainMs !== undefined) {
       const { signal } = this.#drained
       void this.#o.clock.sleep(drainMs ?? 10_000, signal).then(() => this.#drained.abort())
     }
     return this.#stop
+  }
+
+  async #stopInTime(): Promise<void> {
+    let closed = false
+    const close = this.#stopOnce().then(() => (closed = true))
+    await Promise.race([close, whenAborted(this.#drained.signal)])
+    await within(closeMs, close)
+    if (!closed)
+      this.#o.logger.error({}, 'stopped without an answer of the database: others wait for the leases to end')
+    this.#sessions.stop()
   }
 
   async #stopOnce(): Promise<void> {
@@ -255,7 +285,10 @@ export class Dispatcher {
 
   async #beat(): Promise<void> {
     const { pool, logger } = this.#o
-    if (this.#listener && this.#last && !this.#heard) this.#ticker.setListening(false)
+    if (this.#listener && this.#last && !this.#heard) {
+      this.#ticker.setListening(false)
+      this.#listener.expectHeard(this.#o.leaseMs)
+    }
     this.#heard = false
     // what was known before: a tick that is taken meanwhile has seen more of the sequence than the answer
     const knownFloor = this.#ticker.latest?.floor ?? 0

@@ -3,8 +3,8 @@ import { Kick } from '../core/signal-flag.js'
 
 export interface HeartbeatOptions {
   readonly clock: Clock
-  /** Milliseconds. */
-  readonly intervalMs: number
+  /** Milliseconds until the next beat; asked after each. */
+  readonly waitMs: () => number
   readonly beat: () => Promise<void>
   readonly onFailed: (error: unknown) => void
   /** While it says so nobody is made to wait for a beat. */
@@ -13,7 +13,7 @@ export interface HeartbeatOptions {
 
 const retryMs = 250
 
-/** Beats at an interval, and sooner when it is kicked or the last beat failed. */
+/** Beats on and on, and sooner when it is kicked or the last beat failed. */
 export class Heartbeat {
   readonly #o: HeartbeatOptions
   readonly #now = new Kick()
@@ -31,9 +31,9 @@ export class Heartbeat {
 
   /** Resolves when it has been ended; a beat that is under way is waited for. */
   async run(): Promise<void> {
-    const { clock, intervalMs, beat, onFailed } = this.#o
+    const { clock, waitMs, beat, onFailed } = this.#o
     for (;;) {
-      await this.#now.wait(this.#failed ? retryMs : intervalMs)
+      await this.#now.wait(this.#failed ? retryMs : waitMs())
       if (this.#over) return
       try {
         await beat()

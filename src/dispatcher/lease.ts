@@ -60,6 +60,13 @@ export class LivenessWatch {
     return seen !== undefined && this.#clock.monotonic() - seen.since <= seen.leaseMs
   }
 
+  /** Milliseconds until the first of those who are alive counts as gone, if nothing is heard of it; Infinity: nobody is. */
+  untilLapse(): number {
+    const now = this.#clock.monotonic()
+    const left = [...this.#seen.values()].map(({ since, leaseMs }) => since + leaseMs - now)
+    return Math.min(Infinity, ...left.filter((ms) => ms >= 0))
+  }
+
   /** First seen no longer than its lease ago: about as long as it has watched others itself. */
   isNew(id: string): boolean {
     const seen = this.#seen.get(id)

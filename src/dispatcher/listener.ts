@@ -1,4 +1,5 @@
 import pg from 'pg'
+import { hangUp } from '../db/hang-up.js'
 import type { DispatcherLogger } from './hooks.js'
 
 export interface ListenerEvents {
@@ -24,6 +25,10 @@ export class Listener {
   readonly #events: ListenerEvents
   readonly #logger: DispatcherLogger
   #client: pg.Client | undefined
+  /** When a heartbeat was last heard on this connection, or it began; by the monotonic clock, ms. */
+  #heardAt = 0
+  /** Notifications come this way: through a pooler they never do. */
+  #works = false
   #timer: NodeJS.Timeout | undefined
   #stopped = false
 
@@ -38,6 +43,7 @@ export class Listener {
       connectionString: this.#connectionString,
       application_name: 'waybill listener',
       keepAlive: true,
+      keepAliveInitialDelayMillis: 10_000,
       connectionTimeoutMillis: 10_000,
     })
     this.#client = client
@@ -45,16 +51,25 @@ export class Listener {
     client.on('end', () => this.#lost(client, undefined))
     client.on('notification', ({ channel, payload = '' }) => {
       if (channel === 'waybill_wake') this.#events.wake(payload)
-      else if (payload.startsWith('beat:')) this.#events.beat(payload.slice(5))
+      else if (payload.startsWith('beat:')) this.#hear(payload.slice(5))
       else this.#events.lanes()
     })
     try {
       await client.connect()
       await client.query('listen waybill_wake; listen waybill_lanes')
-      if (this.#client === client) this.#events.connected()
+      if (this.#client !== client) return
+      this.#heardAt = performance.now()
+      this.#events.connected()
     } catch (error) {
       this.#lost(client, error)
     }
+  }
+
+  /** Connects again where nothing was heard for `ms`, though notifications came this way before: the network is gone. */
+  expectHeard(ms: number): void {
+    const client = this.#client
+    if (!client || !this.#works || performance.now() - this.#heardAt < ms) return
+    this.#lost(client, new Error(`no heartbeat was heard for ${Math.round(ms / 1000)} s`))
   }
 
   async stop(): Promise<void> {
@@ -62,7 +77,13 @@ export class Listener {
     clearTimeout(this.#timer)
     const client = this.#client
     this.#client = undefined
-    await client?.end().catch(() => undefined)
+    if (client) await hangUp(client)
+  }
+
+  #hear(dispatcher: string): void {
+    this.#works = true
+    this.#heardAt = performance.now()
+    this.#events.beat(dispatcher)
   }
 
   #lost(client: pg.Client, error: unknown): void {
@@ -70,7 +91,7 @@ export class Listener {
     this.#client = undefined
     this.#events.lost()
     this.#logger.warn({ err: error }, 'not listening: polling until the connection is back')
-    client.end().catch(() => undefined)
+    void hangUp(client)
     this.#timer = setTimeout(() => void this.start(), retryMs)
   }
 }

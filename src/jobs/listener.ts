@@ -2,6 +2,7 @@ import pg from 'pg'
 import { backoffDelay } from '../core/backoff.js'
 import type { Clock } from '../core/clock.js'
 import { codeOf, messageOf } from '../core/errors.js'
+import { hangUp } from '../db/hang-up.js'
 import type { JobStore } from './job-store.js'
 import type { JobLogger } from './types.js'
 
@@ -59,6 +60,7 @@ export class JobListener {
       application_name: 'waybill jobs listener',
       connectionTimeoutMillis: 10_000,
       keepAlive: true,
+      keepAliveInitialDelayMillis: 10_000,
     })
     const ended = new Promise<void>((resolve, reject) => {
       client.on('error', reject)
@@ -82,7 +84,7 @@ export class JobListener {
       await ended
     } finally {
       client.removeAllListeners('error').on('error', () => undefined)
-      await client.end()
+      await hangUp(client)
     }
   }
 }

@@ -3,7 +3,7 @@ import type pg from 'pg'
 import { type Clock, systemClock } from '../core/clock.js'
 import { codeOf, messageOf } from '../core/errors.js'
 import { version } from '../core/version.js'
-import { createPool } from '../db/pool.js'
+import { createPool, endPool } from '../db/pool.js'
 import { Acknowledger } from './acknowledger.js'
 import { Handlers } from './handlers.js'
 import { Heartbeat } from './heartbeat.js'
@@ -140,7 +140,7 @@ class JobWorker implements Worker {
         'the worker could not sign off; others take its jobs back after its lease',
       )
     }
-    await this.#ownPool?.end()
+    if (this.#ownPool) await endPool(this.#ownPool)
   }
 
   #abortRunning(reason: Error): void {

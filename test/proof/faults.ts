@@ -212,6 +212,13 @@ export const faults: readonly Fault[] = [
     }),
   },
   {
+    name: 'database-forgotten',
+    title: 'the network forgets all connections with PostgreSQL without a word, and lets new ones through',
+    async strike({ set: { databaseLink } }) {
+      databaseLink.forget()
+    },
+  },
+  {
     name: 'connections',
     title: 'sessions are ended, and others take all connections of PostgreSQL',
     async strike(scene) {

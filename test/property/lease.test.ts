@@ -139,6 +139,32 @@ describe('watching other dispatchers', () => {
     )
   })
 
+  it('says when the first of those who are alive will be gone, if nothing is heard of it', () => {
+    const others = fc.array(fc.integer({ min: 0, max: 2 * leaseMs }), { minLength: 1, maxLength: 5 })
+    fc.assert(
+      fc.property(others, fc.integer({ min: 0, max: 2 * leaseMs }), (heardAt, now) => {
+        const clock = new TestClock()
+        const watch = new LivenessWatch(clock)
+        const seen: { id: string; beat: number; leaseMs: number }[] = []
+        for (const [i, at] of heardAt.sort((a, b) => a - b).entries()) {
+          clock.pass(at - (heardAt[i - 1] ?? 0))
+          seen.push({ id: String(i), beat: 1, leaseMs })
+          watch.observe(seen)
+        }
+        clock.pass(now)
+        const alive = (): number => seen.filter(({ id }) => watch.isAlive(id)).length
+        const before = alive()
+        const left = watch.untilLapse()
+        expect(Number.isFinite(left)).toBe(before > 0)
+        if (before === 0) return
+        clock.pass(left)
+        expect(alive()).toBe(before)
+        clock.pass(1)
+        expect(alive()).toBeLessThan(before)
+      }),
+    )
+  })
+
   it('calls one new for its first lease', () => {
     const clock = new TestClock()
     const watch = new LivenessWatch(clock)

@@ -11,6 +11,8 @@ export interface HalfOpenProxy {
   through(url: string): string
   /** Keeps every socket open and forwards nothing in this direction, not even a close: the network is gone. */
   swallow(direction?: Direction | 'both'): void
+  /** Nothing passes through the connections of now any more, ever, not even a close; new ones are welcome. */
+  forget(): void
   /** Holds back every chunk for so long, in both directions. */
   delay(milliseconds: number): void
   /** Throws away what comes in this direction: a stream with a hole, unlike what `swallow` holds for later. */
@@ -70,6 +72,9 @@ export async function startHalfOpenProxy(target: {
     },
     drop(direction = 'both') {
       for (const each of directions(direction)) mode.drop.add(each)
+    },
+    forget() {
+      for (const connection of open) connection.forget()
     },
     delay(milliseconds) {
       mode.delayMs = milliseconds

@@ -19,6 +19,7 @@ export class ProxiedConnection {
   readonly #held: Record<Direction, Step[]> = { toServer: [], toClient: [] }
   readonly #mode: ProxyMode
   readonly #onClose: () => void
+  #forgotten = false
 
   constructor(client: Socket, upstream: Socket, mode: ProxyMode, onClose: () => void) {
     this.#sockets = { toServer: { from: client, to: upstream }, toClient: { from: upstream, to: client } }
@@ -53,7 +54,7 @@ export class ProxiedConnection {
   }
 
   #release(direction: Direction): void {
-    if (this.#mode.swallow.has(direction)) return
+    if (this.#forgotten || this.#mode.swallow.has(direction)) return
     const held = this.#held[direction]
     while (held[0] !== undefined && held[0].dueAt <= performance.now()) {
       const [step] = held.splice(0, 1)
@@ -68,8 +69,15 @@ export class ProxiedConnection {
     else to.resetAndDestroy()
   }
 
+  forget(): void {
+    this.#forgotten = true
+    // nor is anything taken off the senders' hands
+    for (const { from } of Object.values(this.#sockets)) from.pause()
+  }
+
   /** Everything that is held back, due or not. */
   flush(): void {
+    if (this.#forgotten) return
     for (const direction of ['toServer', 'toClient'] as const) {
       for (const step of this.#held[direction].splice(0)) this.#perform(direction, step)
     }

@@ -8,7 +8,7 @@ import type { Fault } from '../proof/faults.js'
 import { type Stretch, highestFlat, judgeStretch } from '../proof/soak/rate.js'
 import type { ProcessSample, Sample } from '../proof/soak/samples.js'
 import { drawn, repeatable } from '../proof/soak/strikes.js'
-import { type SoakFigures, complaintsOf } from '../proof/soak/verdict.js'
+import { type SoakFigures, complaintsOf, recoveryMs } from '../proof/soak/verdict.js'
 
 const mebi = 2 ** 20
 
@@ -175,6 +175,17 @@ describe('what a soak is judged by', () => {
     ['a fault that hung', { troubles: ['kill did not end'] }, /^kill did not end/],
   ])('%s is one', (_, changed, complaint) => {
     expect(complaintsOf({ ...fine, ...changed })).toEqual([expect.stringMatching(complaint)])
+  })
+
+  it('a recovery has two leases, and what its fault let lie takes as long as it does at the highest rate', () => {
+    const silent = { fault: 'database-silent', atMs: 20_000, lastedMs: 8000, recoveredMs: 10_000 }
+    const slower = { ...silent, recoveredMs: 10_001 }
+    const half = { ...fine, rate: 100, highestRate: 200 }
+    expect(complaintsOf({ ...half, strikes: [silent] })).toEqual([])
+    expect(complaintsOf({ ...half, strikes: [slower] })).toEqual([
+      'database-silent: recovered after 10001 ms, not within 10000',
+    ])
+    expect(recoveryMs(silent, { ...fine, highestRate: null })).toBe(14_000)
   })
 
   it('lag that is higher in the later half is one', () => {

@@ -9,7 +9,8 @@ import { withClient } from '../../support/with-client.js'
  */
 export const repeatable: readonly Fault[] = [
   ...['kill', 'freeze', 'clock-dispatcher'],
-  ...['database-restart', 'database-crash', 'database-silent', 'clock-database', 'terminate', 'holder', 'connections'],
+  ...['database-restart', 'database-crash', 'database-silent', 'database-forgotten', 'clock-database'],
+  ...['terminate', 'holder', 'connections'],
   ...['rabbitmq-kill', 'rabbitmq-silent', 'rabbitmq-alarm', 'queue-deleted'],
   ...['kafka-kill', 'kafka-frozen', 'kafka-silent'],
   ...['webhook-silent', 'partner'],

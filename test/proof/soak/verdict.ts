@@ -73,15 +73,27 @@ export function complaintsOf(figures: SoakFigures): string[] {
   ]
 }
 
-/** Recoveries that took longer than two leases, lag that is higher in the later half, and an end that took long. */
-function complaintsOfTime({ strikes, samples, rate, stoppedMs }: SoakFigures): string[] {
+/**
+ * How long recovery from a strike may take: two leases, and for what was published while it lasted, and may all be
+ * waiting, the time that it takes at the highest rate.
+ */
+export function recoveryMs({ lastedMs }: Strike, { rate, highestRate }: SoakFigures): number {
+  return Math.round(2 * leaseMs + lastedMs * Math.min(1, rate / (highestRate ?? rate)))
+}
+
+/** Recoveries that took too long, lag that is higher in the later half, and an end that took long. */
+function complaintsOfTime(figures: SoakFigures): string[] {
+  const { strikes, samples, rate, stoppedMs } = figures
   const half = Math.ceil(samples.length / 2)
   const [early, late] = [samples.slice(0, half), samples.slice(half)].map((part) => median(part.map(({ lag }) => lag)))
   const lag = { what: 'lag of the later samples, messages', value: late ?? 0, bound: (early ?? 0) + rate }
   return [
     ...strikes
-      .filter(({ recoveredMs }) => recoveredMs > 2 * leaseMs)
-      .map(({ fault, recoveredMs }) => `${fault}: recovered after ${recoveredMs} ms, not within ${2 * leaseMs}`),
+      .map((strike) => ({ ...strike, allowedMs: recoveryMs(strike, figures) }))
+      .filter(({ recoveredMs, allowedMs }) => recoveredMs > allowedMs)
+      .map(
+        ({ fault, recoveredMs, allowedMs }) => `${fault}: recovered after ${recoveredMs} ms, not within ${allowedMs}`,
+      ),
     ...inWords(samples.length > 1 ? [lag] : []),
     ...inWords([{ what: 'milliseconds until the dispatchers had stopped', value: stoppedMs, bound: stopMs }]),
   ]

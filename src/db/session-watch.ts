@@ -1,0 +1,146 @@
+import type { Socket } from 'node:net'
+import pg from 'pg'
+import { hangUp } from './hang-up.js'
+import { loadSql } from './sql.js'
+
+const stateSql = loadSql(import.meta.url, './sessions_at_work.sql')
+const endSql = loadSql(import.meta.url, './sessions_end.sql')
+
+export interface SessionWatchOptions {
+  readonly pool: pg.Pool
+  /** How long a statement may be without an answer before the server is asked what became of it, ms. */
+  readonly silentMs: number
+  /** Sessions that were hung up on: how many, and how long they had been silent. */
+  readonly onSilent: (sessions: number) => void
+}
+
+interface Seen {
+  /** Bytes that had come from the server. */
+  readonly read: number
+  readonly at: number
+}
+
+/** Looks for each time that a statement may be without an answer. */
+const looks = 3
+
+/**
+ * Finds sessions of a pool whose network has gone without a word (a firewall or a router that forgot the connection, a
+ * host that vanished): TCP alone gives such a statement up after a quarter of an hour. When one has had no answer for
+ * `silentMs` the server is asked, on a new connection, what became of it. A session that works is left alone however
+ * long that takes; one that waits for us, or that the server does not know, is hung up on, and its statement rejects
+ * with an error of the connection. Where the server can't be asked either it is asked again later.
+ */
+export class SessionWatch {
+  readonly #o: SessionWatchOptions
+  readonly #clients = new Set<pg.PoolClient>()
+  readonly #seen = new Map<pg.PoolClient, Seen>()
+  #timer: NodeJS.Timeout | undefined
+  #asking = false
+
+  constructor(options: SessionWatchOptions) {
+    this.#o = options
+    const { pool } = options
+    pool.on('acquire', this.#acquired)
+    pool.on('remove', this.#removed)
+  }
+
+  start(): void {
+    const { silentMs } = this.#o
+    this.#timer ??= setInterval(() => this.#look(), silentMs / looks).unref()
+  }
+
+  stop(): void {
+    clearInterval(this.#timer)
+    this.#o.pool.off('acquire', this.#acquired)
+    this.#o.pool.off('remove', this.#removed)
+  }
+
+  readonly #acquired = (client: pg.PoolClient): void => {
+    this.#clients.add(client)
+  }
+
+  readonly #removed = (client: pg.PoolClient): void => {
+    this.#clients.delete(client)
+    this.#seen.delete(client)
+  }
+
+  #look(): void {
+    const now = performance.now()
+    const overdue: pg.PoolClient[] = []
+    for (const client of this.#clients) {
+      const read = bytesRead(client)
+      const seen = this.#seen.get(client)
+      if (!isWaiting(client)) this.#seen.delete(client)
+      else if (!seen || seen.read !== read) this.#seen.set(client, { read, at: now })
+      else if (now - seen.at >= this.#o.silentMs) overdue.push(client)
+    }
+    if (overdue.length > 0 && !this.#asking) void this.#ask(overdue)
+  }
+
+  async #ask(overdue: readonly pg.PoolClient[]): Promise<void> {
+    const { pool, silentMs } = this.#o
+    this.#asking = true
+    const client = new pg.Client({
+      ...pool.options,
+      password: pool.options.password, // not enumerable there
+      application_name: 'waybill watch',
+      connectionTimeoutMillis: silentMs,
+      query_timeout: silentMs,
+    })
+    client.on('error', () => undefined)
+    try {
+      const before = new Map(overdue.map((session) => [session, bytesRead(session)]))
+      await client.connect()
+      const atWork = await this.#atWork(client, overdue)
+      const now = performance.now()
+      const silent: pg.PoolClient[] = []
+      for (const [session, read] of before) {
+        if (!this.#seen.has(session) || bytesRead(session) !== read) continue
+        if (atWork(session)) this.#seen.set(session, { read, at: now })
+        else silent.push(session)
+      }
+      this.#hangUp(silent)
+      // what they had locked stays locked for as long as the server believes that they are there
+      if (silent.length > 0) await client.query(endSql, [silent.map(processId)])
+    } catch {
+      // the server can't be asked: the next look tries again
+    } finally {
+      this.#asking = false
+      void hangUp(client)
+    }
+  }
+
+  /** Which sessions the server says are at work on what they were asked. */
+  async #atWork(client: pg.Client, overdue: readonly pg.PoolClient[]): Promise<(session: pg.PoolClient) => boolean> {
+    const { rows } = await client.query<{ own: number; at_work: number[]; others: boolean }>(stateSql, [
+      overdue.map(processId),
+      this.#o.silentMs / 2,
+    ])
+    const { own, at_work, others } = rows[0] as (typeof rows)[0]
+    // behind a pooler ids are the pooler's own: a session is taken to be at work while any of Waybill's is
+    return own === processId(client) ? (session) => at_work.includes(processId(session)) : () => others
+  }
+
+  #hangUp(silent: readonly pg.PoolClient[]): void {
+    if (silent.length === 0) return
+    for (const client of silent) {
+      this.#removed(client)
+      client.connection.stream.destroy()
+    }
+    this.#o.onSilent(silent.length)
+  }
+}
+
+/** A statement was sent, and not all of its answer has come. pg's own flag, which its types leave out. */
+function isWaiting(client: pg.Client): boolean {
+  return (client as unknown as { readyForQuery?: boolean }).readyForQuery !== true
+}
+
+function bytesRead(client: pg.Client): number {
+  return (client.connection.stream as Socket).bytesRead
+}
+
+/** The backend's process id, which its types leave out. */
+function processId(client: pg.Client): number {
+  return (client as unknown as { processID: number }).processID
+}
