@@ -1,10 +1,11 @@
 import { execFile } from 'node:child_process'
-import { readFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
+import { tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
-import { beforeAll, describe, expect, it } from 'vitest'
+import { beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import * as esmInbox from '../../src/inbox/index.js'
 import * as esm from '../../src/index.js'
 import type * as esmReceiver from '../../src/receiver/index.js'
@@ -87,6 +88,38 @@ console.log(JSON.stringify(Object.keys(require.cache)))`
     const code = `console.log(JSON.stringify(Object.keys(require(${JSON.stringify(specifier(path))}))))`
     expect(await printedBy(code)).not.toEqual([])
   })
+})
+
+describe('the types, in a CommonJS program', () => {
+  const options = { target: 'es2022', strict: true, skipLibCheck: true, noEmit: true, types: ['node'] }
+  const settings = [
+    { module: 'commonjs', moduleResolution: 'node10', ignoreDeprecations: '6.0' },
+    { module: 'nodenext' },
+    { module: 'preserve', moduleResolution: 'bundler' },
+  ]
+
+  it.each(settings)(
+    'are found in every entry: $module, $moduleResolution',
+    async (setting) => {
+      const folder = await mkdtemp(join(tmpdir(), 'waybill-types-'))
+      onTestFinished(() => rm(folder, { recursive: true }))
+      await mkdir(join(folder, 'node_modules'))
+      await symlink(root, join(folder, 'node_modules', manifest.name))
+      await symlink(join(root, 'node_modules/@types'), join(folder, 'node_modules/@types'))
+      const names = Object.keys(manifest.exports).filter((path) => path !== './package.json')
+      const imports = names.map(
+        (path, n) => `import * as m${n} from '${specifier(path)}'\nexport const x${n}: typeof m${n} = m${n}`,
+      )
+      await writeFile(join(folder, 'program.ts'), imports.join('\n'))
+      await writeFile(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions: { ...options, ...setting } }))
+      const tsc = join(root, 'node_modules/typescript/bin/tsc')
+      const { stdout } = await promisify(execFile)(process.execPath, [tsc, '-p', folder]).catch(
+        (error: unknown) => error as { stdout: string },
+      )
+      expect(stdout).toBe('')
+    },
+    120_000,
+  )
 })
 
 describe('both copies in one process', () => {

@@ -138,16 +138,16 @@ describe('waybill init, looking at an app', () => {
     expect((await plan({ ...files, ...all })).notes.join()).toContain('waybill.config.mjs')
   })
 
-  it('says when TypeScript is set so that it does not find Waybill', async () => {
+  it('says when TypeScript is set so that it refuses what Waybill has as ES modules only', async () => {
     const notes = async (type: object, compilerOptions: object): Promise<string> => {
       const base = { 'base.json': JSON.stringify({ compilerOptions }), 'package.json': JSON.stringify(type) }
       return (await plan({ ...base, 'tsconfig.json': '{ "extends": "./base.json", }' })).notes.join()
     }
-    expect(await notes({}, { module: 'CommonJS' })).toContain('"module": "commonjs"')
-    expect(await notes({}, { moduleResolution: 'node' })).toContain('"moduleResolution": "node"')
     expect(await notes({}, { module: 'node16' })).toContain('"module": "node16"')
+    expect(await notes({}, { moduleResolution: 'Node16' })).toContain('"moduleResolution": "node16"')
     expect(await notes({ type: 'module' }, { module: 'node16' })).not.toContain('tsconfig')
-    expect(await notes({}, { module: 'preserve', moduleResolution: 'bundler' })).not.toContain('tsconfig')
+    for (const fit of [{ module: 'CommonJS' }, { moduleResolution: 'node' }, { module: 'preserve' }])
+      expect(await notes({}, fit)).not.toContain('tsconfig')
   })
 
   it('finds the client that Prisma generates, and a schema that takes Waybill in', async () => {

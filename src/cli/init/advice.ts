@@ -7,11 +7,11 @@ import { stacks, type StackName } from './stacks.js'
 export function remarks(app: App, stack: StackName, files: readonly PlannedFile[]): string[] {
   const said: string[] = []
   if (app.stacks.length === 0) said.push('no data layer was found: the first publish is for pg; --stack names another')
-  const { unfitResolution } = app.compiler
+  const { refusesEsModules } = app.compiler
   const config = files.find(({ path }) => path.startsWith('waybill.config.'))
-  if (app.language === 'typescript' && unfitResolution !== undefined) {
+  if (app.language === 'typescript' && refusesEsModules !== undefined) {
     said.push(
-      `tsconfig.json has ${unfitResolution}, with which TypeScript does not find Waybill: set "module": "nodenext", or "moduleResolution": "bundler" where something else bundles`,
+      `tsconfig.json has ${refusesEsModules}, with which TypeScript refuses waybill/config, waybill/dispatcher and waybill/jobs, ES modules that Node.js requires: set "module": "nodenext"`,
     )
   }
   if (app.language === 'typescript' && config?.action === 'create' && config.path.endsWith('.mjs')) {

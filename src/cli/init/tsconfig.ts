@@ -11,8 +11,8 @@ export interface CompilerFacts {
   readonly extension: '.js' | '.ts' | ''
   /** A TypeScript file beside package.json would be compiled too, and move all other output into a folder `src`. */
   readonly compilesRootFiles: boolean
-  /** How the compiler looks for packages, where it can't find Waybill in that way. */
-  readonly unfitResolution: string | undefined
+  /** A setting with which the compiler refuses to import what Waybill has as ES modules only. */
+  readonly refusesEsModules: string | undefined
 }
 
 export function compilerFacts(root: string, isModule: boolean): CompilerFacts {
@@ -25,7 +25,7 @@ export function compilerFacts(root: string, isModule: boolean): CompilerFacts {
     compilesRootFiles:
       existsSync(join(root, 'src')) &&
       ['tsconfig.json', 'tsconfig.build.json'].some((name) => emitsRootFiles(readTsconfig(join(root, name)))),
-    unfitResolution: unfitResolution(options, isModule),
+    refusesEsModules: isModule ? undefined : refusesEsModules(options),
   }
 }
 
@@ -45,20 +45,12 @@ function emitsRootFiles(config: Json | undefined): boolean {
   return included && !excluded
 }
 
-// Waybill has `exports`, which node10 does not look at; and it is ESM, which CommonJS of node16 may not import.
-function unfitResolution(options: Json, isModule: boolean): string | undefined {
-  const written = (key: string): string | undefined => {
-    const value = options[key]
-    return typeof value === 'string' ? value.toLowerCase() : undefined
-  }
-  const [module, resolution] = [written('module'), written('moduleResolution')]
-  if (resolution !== undefined && ['node', 'node10', 'classic'].includes(resolution)) {
-    return `"moduleResolution": "${resolution}"`
-  }
-  const unfit = ['commonjs', ...(isModule ? [] : ['node16', 'node18'])]
-  return module !== undefined && unfit.includes(module) && resolution === undefined
-    ? `"module": "${module}"`
-    : undefined
+// In CommonJS, before TypeScript knew that Node.js can require ES modules.
+function refusesEsModules({ module, moduleResolution }: Json): string | undefined {
+  const written = Object.entries({ module, moduleResolution }).find(
+    ([, value]) => typeof value === 'string' && ['node16', 'node18'].includes(value.toLowerCase()),
+  )
+  return written && `"${written[0]}": "${String(written[1]).toLowerCase()}"`
 }
 
 /** A configuration over those that it extends; undefined when there is none. One that can't be found counts as empty. */
