@@ -63,7 +63,7 @@ const beatShare = 0.45
 /** How long after its lease somebody is looked for, ms. */
 const lapsedMs = 5
 /** Share of a lease for which a session may be silent before the server is asked about it. */
-const silentShare = 0.5
+const silentShare = 1 / 3
 /** How long the database may take for what ends a dispatcher, ms. */
 const closeMs = 5000
 
