@@ -2,7 +2,7 @@ import { createServer, type AddressInfo } from 'node:net'
 import { runSide, startSide } from '../lib/child.js'
 import { fillLog } from '../lib/database.js'
 import { childOptions, databaseSide, rate } from '../lib/round.js'
-import { type Bench } from '../lib/types.js'
+import type { Bench, Side } from '../lib/types.js'
 
 const secret = `whsec_${Buffer.from('waybill-benchmark-secret-of-32-b').toString('base64')}`
 const concurrency = 16
@@ -13,7 +13,10 @@ export const webhook: Bench = {
   unit: 'messages/s',
   about: 'from the log as signed POSTs, 16 at once, receipts kept, against undici alone with the same signature',
   rounds: 5,
-  goals: [{ side: 'waybill', than: 'undici', least: 0.7 }],
+  goals: [
+    { side: 'waybill', than: 'undici', least: 0.7 },
+    { side: 'waybill-no-receipts', than: 'undici', least: 0.7 },
+  ],
   async sides(context) {
     const messages = context.options.messages ?? 20_000
     const port = await freePort()
@@ -21,14 +24,17 @@ export const webhook: Bench = {
     context.onEnd(() => receiver.kill())
     const endpoint = `http://127.0.0.1:${port}/hook`
     const settings = { url: endpoint, secrets: [secret], concurrency, allowNetworks: ['127.0.0.0/8'] }
-    return [
+    const ours = (name: string, more: object): Side =>
       databaseSide(context, {
-        name: 'waybill',
+        name,
         side: 'deliver-waybill',
         schema: true,
         fill: (database) => fillLog(database, messages),
-        input: () => ({ messages, kind: 'webhook', settings }),
-      }),
+        input: () => ({ messages, kind: 'webhook', settings, ...more }),
+      })
+    return [
+      ours('waybill', {}),
+      ours('waybill-no-receipts', { receipts: false }),
       {
         name: 'undici',
         async run() {

@@ -2,6 +2,7 @@ import { defaultRegistry } from '../../src/adapters/default-registry.js'
 import { kafkaSettings } from '../../src/config/destinations/kafka.js'
 import { rabbitmqSettings } from '../../src/config/destinations/rabbitmq.js'
 import { webhookSettings } from '../../src/config/destinations/webhook.js'
+import { meterDatabase } from '../lib/database-cpu.js'
 import { serveSide } from '../lib/side.js'
 import { dispatch } from '../lib/waybill.js'
 
@@ -11,6 +12,8 @@ interface Input {
   readonly kind: 'rabbitmq' | 'kafka' | 'webhook'
   /** As a configuration file has them. */
   readonly settings: object
+  /** Default: as the kind of destination has it. */
+  readonly receipts?: boolean
 }
 
 const schemas = { rabbitmq: rabbitmqSettings, kafka: kafkaSettings, webhook: webhookSettings }
@@ -18,7 +21,7 @@ const complain = (fields: object, message?: string): void => console.error(messa
 const logger = { debug: () => undefined, info: () => undefined, warn: complain, error: complain }
 
 /** From the log through a dispatcher to the real server, with the defaults of a configuration. */
-await serveSide<Input>(async ({ url, messages, kind, settings }) => {
+await serveSide<Input>(async ({ url, messages, kind, settings, receipts }) => {
   const factory = defaultRegistry().get(kind)
   const adapter = factory.create(schemas[kind].parse(settings), { destination: 'target', logger })
   let committed = 0
@@ -27,7 +30,7 @@ await serveSide<Input>(async ({ url, messages, kind, settings }) => {
   const { dispatcher, stop } = await dispatch({
     url,
     destinations: { target: adapter },
-    settings: { receipts: factory.receiptsByDefault },
+    settings: { receipts: receipts ?? factory.receiptsByDefault },
     hooks: {
       onDelivered(_lane, count) {
         committed += count
@@ -36,6 +39,7 @@ await serveSide<Input>(async ({ url, messages, kind, settings }) => {
     },
   })
   return {
+    databaseCpu: await meterDatabase(url),
     async run() {
       await dispatcher.start()
       await all

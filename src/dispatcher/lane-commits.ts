@@ -11,11 +11,19 @@ export interface LaneCommitsOptions {
   readonly start: StoredPosition
   readonly buffer: CommitBuffer
   readonly window: Window
+  /** Deliveries that wait for no pace: after a crash what was not committed is sent again. */
+  readonly many: number
   /** `inStep`: every parked row was still as the lane knew it. */
   readonly onCommitted: (committed: { readonly delivered: number; readonly inStep: boolean }) => void
   readonly onEnd: () => void
   readonly fail: (error: unknown) => void
 }
+
+/**
+ * Commits of a busy lane begin so far apart, in time that passes really: one after the other, each for the few answers that
+ * came meanwhile, they would cost the database and this process more than the deliveries do.
+ */
+const paceMs = 10
 
 /** A cursor that moved past unwanted messages only is stored this often: so far its lag may seem to be more than it is. */
 const quietCommitMs = 5000
@@ -26,6 +34,8 @@ export class LaneCommits {
   #position: StoredPosition
   #mark: LowWater | undefined
   #committedAt: number
+  /** When the latest commit began, by `performance.now`. */
+  #begunAt = -Infinity
   #busy = false
   #told: number
   /** Messages delivered since the lane began. */
@@ -47,7 +57,7 @@ export class LaneCommits {
 
   /** Nothing is being written, and nothing waits to be. */
   get idle(): boolean {
-    return !this.#busy && this.#o.buffer.empty && !(this.progress && this.#mark)
+    return !this.#busy && this.#quiet
   }
 
   /** Moves the low-water mark as far as what is settled allows. */
@@ -55,12 +65,28 @@ export class LaneCommits {
     this.#mark = this.#o.window.advance() ?? this.#mark
   }
 
-  /** Starts a commit when there is something to write and none is under way. `quietToo`: a mere move of the cursor, too. */
-  commit(quietToo = false): void {
-    const { buffer, clock, pool } = this.#o
+  /** Milliseconds until a commit that is kept waiting may begin; Infinity: none is. */
+  get waitMs(): number {
+    if (this.#busy || this.#quiet) return Infinity
+    return Math.max(0, this.#begunAt + paceMs - performance.now())
+  }
+
+  /** Nothing but the cursor moved, if anything did. */
+  get #quiet(): boolean {
+    return this.#o.buffer.empty && !(this.progress && this.#mark)
+  }
+
+  /**
+   * Starts a commit when there is something to write, none is under way, and the last one was long enough ago. `last`: at
+   * once, and a mere move of the cursor too.
+   */
+  commit(last = false): void {
+    const { buffer, clock, many, pool } = this.#o
     if (this.#busy || (buffer.empty && !this.#mark)) return
-    const quiet = buffer.empty && !this.progress
-    if (quiet && !quietToo && clock.monotonic() - this.#committedAt < quietCommitMs) return
+    if (!last) {
+      if (this.#quiet && clock.monotonic() - this.#committedAt < quietCommitMs) return
+      if (this.delivered - this.#told < many && this.waitMs > 0 && this.waitMs < Infinity) return
+    }
     this.#run(async () => (await this.#write(pool))())
   }
 
@@ -109,6 +135,7 @@ export class LaneCommits {
     this.#mark = undefined
     this.progress = false
     this.#committedAt = clock.monotonic()
+    this.#begunAt = performance.now()
     const inStep = await commitLane(db, fence, { position, newDelta, ...rows })
     return () => {
       if (position) this.#position = position

@@ -99,6 +99,7 @@ export class Lane {
     })
     this.#commits = new LaneCommits({
       ...{ fence, pool, clock, start, fail },
+      many: Math.ceil(settings.window / 4),
       buffer: this.#buffer,
       window: this.#window,
       onCommitted: ({ delivered, inStep }) => {
@@ -184,7 +185,7 @@ export class Lane {
           this.#send()
         }
         if (this.#commits.progress) this.#pause.confirm()
-        this.#commits.commit(this.halted)
+        this.#commits.commit(this.halted || this.#stopping)
         if (this.#stopping && this.#calls === 0 && this.#commits.idle) return
         await this.#kick.wait(this.#nextTimer())
       }
@@ -346,7 +347,7 @@ export class Lane {
     const first = this.#window.first
     const slowAt = first?.state === 'sending' ? first.sentAt + this.#o.settings.slowAfterMs : now
     if (slowAt > now) at = Math.min(at, slowAt)
-    return Math.max(1, at - now)
+    return Math.max(1, Math.min(at - now, this.#commits.waitMs))
   }
 }
 
