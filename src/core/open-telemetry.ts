@@ -50,7 +50,7 @@ interface OpenTelemetryApi {
 }
 
 /** `SpanKind` and `SpanStatusCode` of the API. */
-const kinds = { client: 2, producer: 3 }
+const kinds = { client: 2, producer: 3, consumer: 4 }
 const statusError = 2
 
 const api = (): OpenTelemetryApi | undefined => (globalThis as { [apiKey]?: OpenTelemetryApi })[apiKey]
@@ -100,13 +100,17 @@ export function startSpan({ name, kind, attributes, parent }: NewSpan): Span | u
   return trace.getTracer('waybill', version).startSpan(name, { kind: kinds[kind], attributes }, from)
 }
 
-/** Runs `work` while the span is active, and ends it with what became of it. Errors leave their code, and no text. */
-export async function inSpan<T>(span: Span, work: () => Promise<T>): Promise<T> {
+/** Runs `work` while the span is active. */
+export function whileActive<T>(span: Span, work: () => T): T {
   const { context } = api() ?? {}
   const active = context?.active()
-  if (!context || !active) return work()
+  return context && active ? context.with(active.setValue(spanKey, span), work) : work()
+}
+
+/** Runs `work` while the span is active, and ends it with what became of it. Errors leave their code, and no text. */
+export async function inSpan<T>(span: Span, work: () => Promise<T>): Promise<T> {
   try {
-    return await context.with(active.setValue(spanKey, span), work)
+    return await whileActive(span, work)
   } catch (error) {
     const code = (error as { code?: unknown } | null)?.code
     failSpan(span, typeof code === 'string' ? code : '_OTHER')

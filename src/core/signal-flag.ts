@@ -1,3 +1,5 @@
+import { longestTimerMs } from './clock.js'
+
 /** Lets one loop wait for "something happened". Kicks before a wait are not lost; several kicks count as one. */
 export class Kick {
   #set = false
@@ -20,7 +22,7 @@ export class Kick {
       }
       if (this.#set) return done()
       this.#resolve = done
-      if (ms !== undefined) timer = setTimeout(done, Math.max(0, Math.min(ms, 2 ** 31 - 1)))
+      if (ms !== undefined) timer = setTimeout(done, Math.max(0, Math.min(ms, longestTimerMs)))
     })
   }
 }

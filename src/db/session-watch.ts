@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 import pg from 'pg'
-import { hangUp } from './hang-up.js'
+import { hangUp, within } from './hang-up.js'
 import { loadSql } from './sql.js'
 
 const stateSql = loadSql(import.meta.url, './sessions_at_work.sql')
@@ -27,12 +27,12 @@ const looks = 3
  * Finds sessions of a pool whose network has gone without a word (a firewall or a router that forgot the connection, a
  * host that vanished): TCP alone gives such a statement up after a quarter of an hour. When one has had no answer for
  * `silentMs` the server is asked, on a new connection, what became of it. A session that works is left alone however
- * long that takes; one that waits for us, or that the server does not know, is hung up on, and its statement rejects
- * with an error of the connection. Where the server can't be asked either it is asked again later.
+ * long that takes; one that waits for us, or that the server does not know, is hung up on, together with those that
+ * rest, and its statement rejects with an error of the connection. Where the server can't be asked either it is asked again later.
  */
 export class SessionWatch {
   readonly #o: SessionWatchOptions
-  readonly #clients = new Set<pg.PoolClient>()
+  readonly #sessions = new Set<pg.PoolClient>()
   readonly #seen = new Map<pg.PoolClient, Seen>()
   #timer: NodeJS.Timeout | undefined
   #asking = false
@@ -56,28 +56,32 @@ export class SessionWatch {
   }
 
   readonly #acquired = (client: pg.PoolClient): void => {
-    this.#clients.add(client)
+    this.#sessions.add(client)
   }
 
   readonly #removed = (client: pg.PoolClient): void => {
-    this.#clients.delete(client)
+    this.#sessions.delete(client)
     this.#seen.delete(client)
   }
 
   #look(): void {
     const now = performance.now()
-    const overdue: pg.PoolClient[] = []
-    for (const client of this.#clients) {
-      const read = bytesRead(client)
-      const seen = this.#seen.get(client)
-      if (!isWaiting(client)) this.#seen.delete(client)
-      else if (!seen || seen.read !== read) this.#seen.set(client, { read, at: now })
-      else if (now - seen.at >= this.#o.silentMs) overdue.push(client)
+    let overdue = false
+    for (const session of this.#sessions) {
+      const read = bytesRead(session)
+      const seen = this.#seen.get(session)
+      if (!isWaiting(session)) this.#seen.delete(session)
+      else if (!seen || seen.read !== read) this.#seen.set(session, { read, at: now })
+      else if (this.#isOverdue(seen, now)) overdue = true
     }
-    if (overdue.length > 0 && !this.#asking) void this.#ask(overdue)
+    if (overdue && !this.#asking) void this.#ask()
   }
 
-  async #ask(overdue: readonly pg.PoolClient[]): Promise<void> {
+  #isOverdue({ at }: Seen, now: number): boolean {
+    return now - at >= this.#o.silentMs
+  }
+
+  async #ask(): Promise<void> {
     const { pool, silentMs } = this.#o
     this.#asking = true
     const client = new pg.Client({
@@ -89,19 +93,21 @@ export class SessionWatch {
     })
     client.on('error', () => undefined)
     try {
-      const before = new Map(overdue.map((session) => [session, bytesRead(session)]))
+      const sessions = [...this.#sessions]
       await client.connect()
-      const atWork = await this.#atWork(client, overdue)
+      const atWork = await this.#atWork(client, sessions)
       const now = performance.now()
-      const silent: pg.PoolClient[] = []
-      for (const [session, read] of before) {
-        if (!this.#seen.has(session) || bytesRead(session) !== read) continue
-        if (atWork(session)) this.#seen.set(session, { read, at: now })
-        else silent.push(session)
-      }
-      this.#hangUp(silent)
+      const overdue = sessions.filter((session) => {
+        const seen = this.#seen.get(session)
+        return seen?.read === bytesRead(session) && this.#isOverdue(seen, now)
+      })
+      for (const session of overdue.filter(atWork)) this.#seen.set(session, { read: bytesRead(session), at: now })
+      if (overdue.every(atWork)) return
+      // all that are not at work: those that rest went the same way, and would be found out one by one
+      const silent = sessions.filter((session) => this.#sessions.has(session) && !atWork(session))
+      await this.#hangUp(silent)
       // what they had locked stays locked for as long as the server believes that they are there
-      if (silent.length > 0) await client.query(endSql, [silent.map(processId)])
+      await client.query(endSql, [silent.map(processId)])
     } catch {
       // the server can't be asked: the next look tries again
     } finally {
@@ -111,9 +117,9 @@ export class SessionWatch {
   }
 
   /** Which sessions the server says are at work on what they were asked. */
-  async #atWork(client: pg.Client, overdue: readonly pg.PoolClient[]): Promise<(session: pg.PoolClient) => boolean> {
+  async #atWork(client: pg.Client, sessions: readonly pg.PoolClient[]): Promise<(session: pg.PoolClient) => boolean> {
     const { rows } = await client.query<{ own: number; at_work: number[]; others: boolean }>(stateSql, [
-      overdue.map(processId),
+      sessions.map(processId),
       this.#o.silentMs / 2,
     ])
     const { own, at_work, others } = rows[0] as (typeof rows)[0]
@@ -121,13 +127,20 @@ export class SessionWatch {
     return own === processId(client) ? (session) => at_work.includes(processId(session)) : () => others
   }
 
-  #hangUp(silent: readonly pg.PoolClient[]): void {
-    if (silent.length === 0) return
-    for (const client of silent) {
-      this.#removed(client)
-      client.connection.stream.destroy()
-    }
+  /** Those that rest first: whoever hears of a lost one takes the next from the pool. */
+  async #hangUp(silent: readonly pg.PoolClient[]): Promise<void> {
+    const resting = silent.filter((session) => !isWaiting(session))
+    await within(100, Promise.all(resting.map((session) => this.#destroy(session))))
     this.#o.onSilent(silent.length)
+    for (const session of silent) if (!resting.includes(session)) void this.#destroy(session)
+  }
+
+  /** Resolves when the pool has heard of it. */
+  #destroy(session: pg.PoolClient): Promise<void> {
+    this.#removed(session)
+    const ended = new Promise<void>((resolve) => session.once('end', resolve))
+    session.connection.stream.destroy()
+    return ended
   }
 }
 

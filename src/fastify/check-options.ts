@@ -1,3 +1,4 @@
+import { checkNames, checkWait } from '../config/check-members.js'
 import { InputError, type Problem } from '../core/errors.js'
 import { shapeOf } from '../core/shape.js'
 import { Queue } from '../queue-facade/queue.js'
@@ -12,7 +13,7 @@ export interface CheckedOptions {
 
 /** What Fastify's `register` takes beside a plugin's own options, and hands on to it. */
 const ofFastify: ReadonlySet<string> = new Set(['prefix', 'logLevel', 'logSerializers'])
-const dispatcherNames: ReadonlySet<string> = new Set(['config', 'drainMs', 'hooks', 'registry', 'environment'])
+const dispatcherNames = ['config', 'drainMs', 'hooks', 'registry', 'environment']
 
 /** Throws an `InputError` that lists everything that is wrong. */
 export function checkOptions(options: WaybillFastifyOptions): CheckedOptions {
@@ -52,12 +53,8 @@ function checkDispatcher(dispatcher: unknown, problems: Problem[]): void {
     return
   }
   const { config, drainMs } = dispatcher as { config: unknown; drainMs?: unknown }
-  for (const name of Object.keys(dispatcher))
-    if (!dispatcherNames.has(name)) problems.push({ path: `dispatcher.${name}`, message: 'is not an option of it' })
+  checkNames(dispatcher, 'dispatcher', dispatcherNames, problems)
   if (typeof config !== 'object' || config === null || config instanceof Promise)
     problems.push({ path: 'dispatcher.config', message: `is ${shapeOf(config)}; ${remedy}` })
-  if (drainMs !== undefined && !(Number.isFinite(drainMs) && (drainMs as number) >= 0)) {
-    const given = typeof drainMs === 'number' ? String(drainMs) : shapeOf(drainMs)
-    problems.push({ path: 'dispatcher.drainMs', message: `is ${given}; give milliseconds, from 0` })
-  }
+  checkWait(drainMs, 'dispatcher.drainMs', problems)
 }

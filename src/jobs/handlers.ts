@@ -1,4 +1,5 @@
 import { InputError, WaybillError, type Problem } from '../core/errors.js'
+import { longestTimerMs } from '../core/clock.js'
 import { isTopicPattern, topicMatcher } from '../core/topic-pattern.js'
 import type { JobHandler, JobHandlerOptions } from './types.js'
 
@@ -35,9 +36,6 @@ export class Handlers {
   }
 }
 
-/** The longest wait of a Node timer. */
-const maxTimerMs = 2 ** 31 - 1
-
 /** What is wrong with a handler, and what to do; undefined when nothing is. */
 export function handlerProblem(name: string, handler: JobHandlerOptions): string | undefined {
   if (typeof handler?.run !== 'function') return 'must be a function, or an object whose "run" is one'
@@ -45,7 +43,7 @@ export function handlerProblem(name: string, handler: JobHandlerOptions): string
   if (name.includes('*') && !isTopicPattern(name)) {
     return 'is not a pattern: "*" stands for one word between dots, a last "**" for one or more'
   }
-  if (handler.timeoutMs !== undefined && !(handler.timeoutMs > 0 && handler.timeoutMs <= maxTimerMs)) {
+  if (handler.timeoutMs !== undefined && !(handler.timeoutMs > 0 && handler.timeoutMs <= longestTimerMs)) {
     return `timeoutMs is ${handler.timeoutMs}; give milliseconds above 0 and up to 24 days, or leave it out for none`
   }
   return undefined

@@ -1,8 +1,10 @@
 import { backoffDelay, type BackoffSettings } from '../core/backoff.js'
 import { codeOf, messageOf, WaybillError } from '../core/errors.js'
+import { type Span, whileActive } from '../core/open-telemetry.js'
 import { isDecision, outcomeOf } from './decisions.js'
 import type { Handlers } from './handlers.js'
 import type { FetchedJob, Acknowledgement } from './job-store.js'
+import { endJobSpan, jobSpan } from './trace-job.js'
 import type { Job } from './types.js'
 
 /** Reason with which a job's signal is aborted when its worker stops and no longer waits. */
@@ -38,25 +40,31 @@ export interface Performed {
   readonly ended: Promise<void>
 }
 
-/** Runs a job's handler and says what to acknowledge. Never rejects. */
+/** Runs a job's handler, in a span where the application traces, and says what to acknowledge. Never rejects. */
 export async function performJob(fetched: FetchedJob, context: PerformContext): Promise<Performed> {
   const { claim, abort, handlers } = context
   let { backoff } = context
   let ended: Promise<void> = Promise.resolve()
+  let span: Span | undefined
+  const performed = (decided: Pick<Acknowledgement, 'outcome' | 'inMs' | 'error'>): Performed => {
+    if (span) endJobSpan(span, decided)
+    return { ack: { id: fetched.id, claim, ...decided }, ended }
+  }
   try {
     const handler = handlers.find(fetched.name)
     backoff = handler.backoff ?? backoff
     const job = toJob(fetched, context)
-    const run = (async () => handler.run(job, { signal: abort.signal }))()
+    span = jobSpan(job)
+    const handle = async (): Promise<unknown> => handler.run(job, { signal: abort.signal })
+    const run = span ? whileActive(span, handle) : handle()
     ended = run.then(
       () => undefined,
       () => undefined,
     )
     const result = await withTimeout(run, handler.timeoutMs, abort)
-    const outcome = isDecision(result) ? outcomeOf(result) : ({ outcome: 'complete' } as const)
-    return { ack: { id: fetched.id, claim, ...outcome }, ended }
+    return performed(isDecision(result) ? outcomeOf(result) : { outcome: 'complete' })
   } catch (error) {
-    return { ack: { id: fetched.id, claim, ...outcomeOfThrown(error, context, backoff) }, ended }
+    return performed(outcomeOfThrown(error, context, backoff))
   }
 }
 

@@ -1,4 +1,4 @@
-import { didYouMean } from '../config/did-you-mean.js'
+import { checkNames, checkWait, unknownOptions } from '../config/check-members.js'
 import { InputError, type Problem } from '../core/errors.js'
 import { shapeOf } from '../core/shape.js'
 import { queueOptionNames } from '../queue-facade/queue-options.js'
@@ -48,13 +48,6 @@ export function checkModuleOptions(given: unknown): WaybillModuleOptions {
   return options
 }
 
-/** What to say of the names that are no options. */
-export function unknownOptions(given: object, known: readonly string[]): { name: string; message: string }[] {
-  return Object.keys(given)
-    .filter((name) => !known.includes(name))
-    .map((name) => ({ name, message: `is not an option${didYouMean(name, known)}` }))
-}
-
 function membersOf(
   given: unknown,
   path: string,
@@ -66,21 +59,16 @@ function membersOf(
     problems.push({ path, message })
     return {}
   }
-  for (const { name, message } of unknownOptions(given, known)) {
-    if (path !== '') problems.push({ path: `${path}.${name}`, message })
-    else if (name !== 'isGlobal' && name !== 'name') problems.push({ path: name, message })
-    else
-      problems.push({ path: name, message: 'goes beside useFactory, useClass or useExisting, not into what they make' })
-  }
+  if (path !== '') checkNames(given, path, known, problems)
+  else
+    for (const { name, message } of unknownOptions(given, known)) {
+      const beside = name === 'isGlobal' || name === 'name'
+      const remedy = 'goes beside useFactory, useClass or useExisting, not into what they make'
+      problems.push({ path: name, message: beside ? remedy : message })
+    }
   return given as Readonly<Record<string, unknown>>
 }
 
 function isLogger(value: unknown): value is Logger {
   return typeof (value as Partial<Logger> | null)?.child === 'function'
-}
-
-function checkWait(value: unknown, path: string, problems: Problem[]): void {
-  if (value === undefined || (typeof value === 'number' && value >= 0)) return
-  const shape = typeof value === 'number' ? value : shapeOf(value)
-  problems.push({ path, message: `is ${shape}; give milliseconds, 0 or more` })
 }

@@ -53,6 +53,18 @@ describe.each(['directly', 'through PgBouncer'] as const)('a session, %s', (way)
     expect((await pool.query<{ n: number }>('select 3 as n')).rows).toEqual([{ n: 3 }])
   })
 
+  it('is not the only one: those that rest beside it went the same way', async () => {
+    const { pool, network, silent } = await open()
+    const clients = await Promise.all([pool.connect(), pool.connect(), pool.connect()])
+    await Promise.all(clients.map((client) => client.query('select 1')))
+    for (const client of clients) client.release()
+    network.forget()
+    expect(isConnectionError(await rejection(pool.query('select 2')))).toBe(true)
+    expect(silent).toEqual([3])
+    expect((await pool.query<{ n: number }>('select 3 as n')).rows).toEqual([{ n: 3 }])
+    expect(silent).toEqual([3])
+  })
+
   it('that is at work is left alone, however long that takes', async () => {
     const { pool, silent } = await open()
     const { rows } = await pool.query<{ n: number }>(`select 4 as n from pg_sleep(${(5 * silentMs) / 1000})`)

@@ -10,11 +10,13 @@ import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest'
 import { Queue } from '../../src/index.js'
 import { createDispatcher } from '../../src/app/index.js'
 import { jobs, webhook } from '../../src/config/index.js'
+import type { Job } from '../../src/jobs/index.js'
 import { silentLogger } from '../../src/telemetry/logger.js'
 import { useDatabase } from '../support/database.js'
 import { ScriptedAdapter, startDispatcher } from '../support/dispatching.js'
 import { startHttpReceiver } from '../support/http-receiver.js'
 import { waitFor } from '../support/wait-for.js'
+import { startWorker } from './jobs-fixture.js'
 
 const database = useDatabase()
 const exporter = new InMemorySpanExporter()
@@ -95,6 +97,49 @@ it('a trace leads from the request that published to each destination, and to wh
   }
 })
 
+it('a job runs in a span of the trace that published its message, which is active for what its handler does', async () => {
+  const { pool, url } = database()
+  const queue = new Queue({ pool })
+  const dispatcher = createDispatcher(
+    { database: { url }, destinations: { work: jobs({ queue: 'traced' }) }, routes: { 'job.*': ['work'] } },
+    { logger: silentLogger },
+  )
+  await dispatcher.start()
+  const inner: (string | undefined)[] = []
+  const run = ({ attempt }: Job): void => {
+    inner.push(trace.getActiveSpan()?.spanContext().spanId)
+    if (attempt === 1) throw Object.assign(new Error('a text that is nobody’s business'), { code: 'NO_LUCK' })
+  }
+  await startWorker(database(), 'traced', { 'job.*': { run, backoff: { baseMs: 1, capMs: 1 } } })
+  try {
+    const id = await queue.publish('job.traced', {}, { tx: null })
+    await waitFor(() => spans('process job.traced').length >= 2)
+    const [publish] = spans('send job.traced')
+    const [failed, complete] = spans('process job.traced')
+    expect(failed).toMatchObject({
+      kind: SpanKind.CONSUMER,
+      status: { code: SpanStatusCode.ERROR },
+      attributes: {
+        'messaging.operation.type': 'process',
+        'messaging.message.id': id,
+        'waybill.queue': 'traced',
+        'waybill.attempt': 1,
+        'waybill.outcome': 'retry',
+        'error.type': 'NO_LUCK',
+      },
+    })
+    expect(JSON.stringify([failed?.attributes, failed?.status, failed?.events])).not.toContain('business')
+    expect(complete).toMatchObject({
+      status: { code: SpanStatusCode.UNSET },
+      attributes: { 'waybill.attempt': 2, 'waybill.outcome': 'complete' },
+    })
+    for (const span of [failed, complete]) expect(parentOf(span)).toBe(publish?.spanContext().spanId)
+    expect(inner).toEqual([failed, complete].map((span) => span?.spanContext().spanId))
+  } finally {
+    await dispatcher.stop()
+  }
+})
+
 it('a delivery that fails, and one that is never answered, say so', async () => {
   const adapter = new ScriptedAdapter()
   adapter.answer = ({ attempt }, { signal }) =>
@@ -105,7 +150,7 @@ it('a delivery that fails, and one that is never answered, say so', async () => 
   const dispatcher = await startDispatcher({
     pool: database().pool,
     destinations: { slow: { adapter, patterns: ['slow.*'] } },
-    generation: 2,
+    generation: 3,
   })
   await queue.publish('slow.one', {}, { tx: null })
   await waitFor(() => adapter.attempts.length >= 2)
@@ -147,7 +192,7 @@ it('what was published without a trace is delivered without a span', async () =>
   const dispatcher = await startDispatcher({
     pool: database().pool,
     destinations: { plain: { adapter, patterns: ['plain.*'] } },
-    generation: 3,
+    generation: 4,
   })
   await database().pool.query(
     `select waybill.publish('plain.sql', '{}'), waybill.publish('plain.sql', '{}', headers => '{"traceparent": "nonsense"}')`,
