@@ -44,7 +44,7 @@ describe('a dispatcher whose network to the database falls silent', () => {
     await waitFor(() => dispatcher.asleep, { what: 'sleep with a new listener' })
     const third = await publish(pool(), 'order.created', {})
     await waitFor(() => adapter.ids().includes(third))
-    expect(dispatcher.healthy).toBe(true)
+    await waitFor(() => dispatcher.healthy, { what: 'a heartbeat in time' })
   })
 
   it('stops all the same, in time, and leaves its lanes to their lease', async () => {
