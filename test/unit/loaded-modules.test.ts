@@ -82,7 +82,8 @@ const queue = new Queue({ connectionString: 'postgres://127.0.0.1:1/none' })`
     const { packages, files } = await loadedBy(`await import('./src/fastify/index.ts')`)
     expect(packages).toEqual(['uuid'])
     expect(files).toContain('src/fastify/index.ts')
-    const rest = /^src\/(fastify|core|queue-facade|transactions)\/|^src\/(outbox\/publish|config\/did-you-mean)/
+    const rest =
+      /^src\/(fastify|core|queue-facade|transactions)\/|^src\/(outbox\/publish|config\/(did-you-mean|check-members))/
     expect(files.filter((file) => !rest.test(file))).toEqual([])
 
     const register = (options: string): string =>
@@ -129,7 +130,7 @@ const imports = [WaybillModule.forRoot({ connectionString, ${options} })]
 const testing = await Test.createTestingModule({ imports, providers: [Mailer] }).compile()
 await testing.createNestApplication({ logger: false }).init().catch(() => undefined)`
     const ours =
-      /^src\/(nestjs\/|index\.ts|core\/|queue-facade\/|transactions\/|outbox\/publish|config\/did-you-mean|jobs\/(handlers|worker-options)\.ts)/
+      /^src\/(nestjs\/|index\.ts|core\/|queue-facade\/|transactions\/|outbox\/publish|config\/(did-you-mean|check-members)|jobs\/(handlers|worker-options)\.ts)/
     const heavy = ['pg', 'got', 'pino', 'amqplib', 'kafkajs', 'undici', 'zod', 'jiti']
     const publishing = await loadedBy(start(''))
     expect(publishing.files).toContain('src/nestjs/lifecycle.ts')
