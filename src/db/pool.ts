@@ -1,5 +1,5 @@
 import pg from 'pg'
-import { within } from './hang-up.js'
+import { within } from '../core/within.js'
 
 export interface PoolOptions {
   readonly connectionString: string
@@ -10,8 +10,6 @@ export interface PoolOptions {
   /** Called with errors of idle connections, which would otherwise end the process. */
   readonly onError?: (error: Error) => void
 }
-
-const sessions = new WeakMap<pg.Pool, Set<pg.PoolClient>>()
 
 /** A pool for Waybill's own sessions. Keep-alive and time-outs are set, so that a silent peer is noticed. */
 export function createPool({ connectionString, max = 4, applicationName = 'waybill', onError }: PoolOptions): pg.Pool {
@@ -25,10 +23,6 @@ export function createPool({ connectionString, max = 4, applicationName = 'waybi
     keepAliveInitialDelayMillis: 10_000,
   })
   pool.on('error', (error) => onError?.(error))
-  const open = new Set<pg.PoolClient>()
-  sessions.set(pool, open)
-  pool.on('connect', (client) => open.add(client))
-  pool.on('remove', (client) => open.delete(client))
   return guardPool(pool)
 }
 
@@ -37,27 +31,35 @@ export function createPool({ connectionString, max = 4, applicationName = 'waybi
  * that is still at work then, is hung up on: a silent network must not keep a process from ending. Never rejects.
  */
 export async function endPool(pool: pg.Pool, withinMs = 1000): Promise<void> {
-  const clients = [...(sessions.get(pool) ?? [])]
+  const clients = [...sessionsOf(pool)]
   const closed = clients.map((client) => new Promise<void>((resolve) => client.once('end', resolve)))
   const ended = pool.end().catch(() => undefined)
   await within(withinMs, Promise.all([ended, ...closed]))
   for (const client of clients) client.connection.stream.destroy()
 }
 
-const guarded = new WeakSet<object>()
+/** Of guarded pools: those that have been checked out and are open. */
+const sessions = new WeakMap<pg.Pool, Set<pg.PoolClient>>()
+
+/** Sessions of a pool that are open, at work or at rest; from `guardPool` on, as they are checked out. */
+export function sessionsOf(pool: pg.Pool): ReadonlySet<pg.PoolClient> {
+  return sessions.get(pool) ?? new Set()
+}
 
 /**
  * Keeps a session that ends while it is checked out from ending the process: pg emits `error` on the client then, and the
  * pool listens only while it is idle. Whoever uses the client hears of it from its query. Safe to call twice.
  */
 export function guardPool(pool: pg.Pool): pg.Pool {
-  if (guarded.has(pool)) return pool
-  guarded.add(pool)
+  if (sessions.has(pool)) return pool
+  const open = new Set<pg.PoolClient>()
+  sessions.set(pool, open)
   pool.on('acquire', (client) => {
-    if (guarded.has(client)) return
-    guarded.add(client)
+    if (open.has(client)) return
+    open.add(client)
     client.on('error', () => undefined)
   })
+  pool.on('remove', (client) => open.delete(client))
   return pool
 }
 

@@ -1,6 +1,8 @@
 import type { Socket } from 'node:net'
 import pg from 'pg'
-import { hangUp, within } from './hang-up.js'
+import { within } from '../core/within.js'
+import { hangUp } from './hang-up.js'
+import { guardPool, sessionsOf } from './pool.js'
 import { loadSql } from './sql.js'
 
 const stateSql = loadSql(import.meta.url, './sessions_at_work.sql')
@@ -10,7 +12,7 @@ export interface SessionWatchOptions {
   readonly pool: pg.Pool
   /** How long a statement may be without an answer before the server is asked what became of it, ms. */
   readonly silentMs: number
-  /** Sessions that were hung up on: how many, and how long they had been silent. */
+  /** So many sessions were hung up on. */
   readonly onSilent: (sessions: number) => void
 }
 
@@ -32,16 +34,13 @@ const looks = 3
  */
 export class SessionWatch {
   readonly #o: SessionWatchOptions
-  readonly #sessions = new Set<pg.PoolClient>()
-  readonly #seen = new Map<pg.PoolClient, Seen>()
+  readonly #seen = new WeakMap<pg.PoolClient, Seen>()
   #timer: NodeJS.Timeout | undefined
   #asking = false
 
   constructor(options: SessionWatchOptions) {
     this.#o = options
-    const { pool } = options
-    pool.on('acquire', this.#acquired)
-    pool.on('remove', this.#removed)
+    guardPool(options.pool)
   }
 
   start(): void {
@@ -51,23 +50,16 @@ export class SessionWatch {
 
   stop(): void {
     clearInterval(this.#timer)
-    this.#o.pool.off('acquire', this.#acquired)
-    this.#o.pool.off('remove', this.#removed)
   }
 
-  readonly #acquired = (client: pg.PoolClient): void => {
-    this.#sessions.add(client)
-  }
-
-  readonly #removed = (client: pg.PoolClient): void => {
-    this.#sessions.delete(client)
-    this.#seen.delete(client)
+  #open(): pg.PoolClient[] {
+    return [...sessionsOf(this.#o.pool)].filter(({ connection }) => !connection.stream.destroyed)
   }
 
   #look(): void {
     const now = performance.now()
     let overdue = false
-    for (const session of this.#sessions) {
+    for (const session of this.#open()) {
       const read = bytesRead(session)
       const seen = this.#seen.get(session)
       if (!isWaiting(session)) this.#seen.delete(session)
@@ -93,7 +85,7 @@ export class SessionWatch {
     })
     client.on('error', () => undefined)
     try {
-      const sessions = [...this.#sessions]
+      const sessions = this.#open()
       await client.connect()
       const atWork = await this.#atWork(client, sessions)
       const now = performance.now()
@@ -104,7 +96,7 @@ export class SessionWatch {
       for (const session of overdue.filter(atWork)) this.#seen.set(session, { read: bytesRead(session), at: now })
       if (overdue.every(atWork)) return
       // all that are not at work: those that rest went the same way, and would be found out one by one
-      const silent = sessions.filter((session) => this.#sessions.has(session) && !atWork(session))
+      const silent = this.#open().filter((session) => sessions.includes(session) && !atWork(session))
       await this.#hangUp(silent)
       // what they had locked stays locked for as long as the server believes that they are there
       await client.query(endSql, [silent.map(processId)])
@@ -137,7 +129,6 @@ export class SessionWatch {
 
   /** Resolves when the pool has heard of it. */
   #destroy(session: pg.PoolClient): Promise<void> {
-    this.#removed(session)
     const ended = new Promise<void>((resolve) => session.once('end', resolve))
     session.connection.stream.destroy()
     return ended

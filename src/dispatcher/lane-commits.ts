@@ -83,10 +83,10 @@ export class LaneCommits {
   commit(last = false): void {
     const { buffer, clock, many, pool } = this.#o
     if (this.#busy || (buffer.empty && !this.#mark)) return
-    if (!last) {
-      if (this.#quiet && clock.monotonic() - this.#committedAt < quietCommitMs) return
-      if (this.delivered - this.#told < many && this.waitMs > 0 && this.waitMs < Infinity) return
-    }
+    const early = this.#quiet
+      ? clock.monotonic() - this.#committedAt < quietCommitMs
+      : this.waitMs > 0 && this.delivered - this.#told < many
+    if (early && !last) return
     this.#run(async () => (await this.#write(pool))())
   }
 

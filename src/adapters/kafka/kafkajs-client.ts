@@ -3,6 +3,7 @@ import { connect as connectTls, type ConnectionOptions } from 'node:tls'
 import type { ISocketFactory, Kafka, KafkaConfig, logCreator, Producer } from 'kafkajs'
 import { messageOf } from '../../core/errors.js'
 import { loadPeer } from '../../core/load-peer.js'
+import { within } from '../../core/within.js'
 import type { KafkaSettings } from '../../config/destinations/kafka.js'
 import type { AdapterContext } from '../contract.js'
 import { type Appended, type KafkaClient, KafkaFault, type KafkaRecord, type Partition } from './client.js'
@@ -126,11 +127,9 @@ class KafkajsClient implements KafkaClient {
   async #close(): Promise<void> {
     // First the calls: each ends by its own time-out, which kafkajs stops watching once it disconnects.
     await Promise.allSettled(this.#calls)
-    let timer: NodeJS.Timeout | undefined
-    const patience = new Promise((resolve) => (timer = setTimeout(resolve, goodbyeMs)))
     // What fails to disconnect is disconnected below.
-    await Promise.race([this.#producer.disconnect().catch(() => undefined), patience])
-    clearTimeout(timer)
+    const goodbye = this.#producer.disconnect().catch(() => undefined)
+    await within(goodbyeMs, goodbye)
     for (const socket of this.#sockets) socket.destroy()
   }
 }

@@ -1,4 +1,5 @@
 import type { ChannelModel } from 'amqplib'
+import { within } from '../../core/within.js'
 
 /**
  * Ends a connection: politely for up to `withinMs`, then by destroying its socket. amqplib's own `close` waits for the
@@ -8,9 +9,7 @@ import type { ChannelModel } from 'amqplib'
 export async function hangUp(model: ChannelModel, withinMs: number): Promise<void> {
   if (withinMs > 0) {
     const polite = model.close().catch(() => undefined) // closed already: that is what is wanted
-    let timer: NodeJS.Timeout | undefined
-    await Promise.race([polite, new Promise((resolve) => (timer = setTimeout(resolve, withinMs)))])
-    clearTimeout(timer)
+    await within(withinMs, polite)
   }
   const { stream } = model.connection as unknown as { stream?: { destroy(error: Error): void; destroyed: boolean } }
   if (stream !== undefined && !stream.destroyed) stream.destroy(new Error('connection thrown away'))
