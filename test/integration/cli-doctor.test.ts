@@ -3,6 +3,7 @@ import type { Finding } from '../../src/app/doctor/index.js'
 import { judge } from '../../src/app/doctor/server.js'
 import { createTestDatabase, type TestDatabase } from '../support/database.js'
 import { publish, ScriptedAdapter, startDispatcher } from '../support/dispatching.js'
+import { waitFor } from '../support/wait-for.js'
 import { cli, configDirectory } from './cli-fixture.js'
 
 async function doctor(database: TestDatabase, options: { url?: string; direct?: string; argv?: string[] } = {}) {
@@ -69,7 +70,7 @@ describe('waybill doctor', () => {
     adapter.answer = () => ({ kind: 'dead', failure: { code: 'NO', message: 'no' } })
     const dispatcher = await startDispatcher({ pool, destinations: { crm: { adapter } } })
     await publish(pool, 'order.created', {})
-    await expect.poll(() => adapter.attempts.length).toBe(1)
+    await waitFor(() => adapter.attempts.length === 1, { what: 'the attempt' })
     await dispatcher.stop()
     await publish(pool, 'order.created', {})
     await pool.query(`select setval('waybill.message_seq', 3500000)`)

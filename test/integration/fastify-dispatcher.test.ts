@@ -5,7 +5,7 @@ import { defineConfig, webhook } from '../../src/config/index.js'
 import { waybillFastify, type InProcessDispatcher } from '../../src/fastify/index.js'
 import { createTestDatabase, type TestDatabase } from '../support/database.js'
 import { startHttpReceiver, type HttpReceiver } from '../support/http-receiver.js'
-import { waitFor } from '../support/wait-for.js'
+import { sessionsEnd } from '../support/sessions.js'
 import { gate, topics } from './fastify-fixture.js'
 
 const apps: FastifyInstance[] = []
@@ -51,11 +51,6 @@ async function stage(more: Omit<InProcessDispatcher, 'config'> = {}, empty = fal
 const publish = (app: FastifyInstance, id: string) =>
   app.waybill.publish('order.created', { id, cents: 1 }, { tx: null, key: id })
 
-async function sessions({ database }: Stage): Promise<number | null> {
-  const sql = `select from pg_stat_activity where datname = $1 and application_name like 'waybill%'`
-  return (await database.pool.query(sql, [database.name])).rowCount
-}
-
 async function undelivered({ database }: Stage): Promise<number | null> {
   return (await database.pool.query('select from waybill.undelivered')).rowCount
 }
@@ -95,7 +90,7 @@ describe('a dispatcher in the process of the application', () => {
     await closing
     expect(on.receiver.received()).toHaveLength(1)
     expect(await undelivered(on)).toBe(0)
-    await waitFor(async () => (await sessions(on)) === 0, { what: 'its sessions to end' })
+    await sessionsEnd(on.database)
   })
 
   it('gives up on a destination that does not answer after drainMs, and the message stays', async () => {
@@ -106,13 +101,13 @@ describe('a dispatcher in the process of the application', () => {
     await on.receiver.waitForCount(1)
     await on.app.close()
     expect(await undelivered(on)).toBe(1)
-    await waitFor(async () => (await sessions(on)) === 0, { what: 'its sessions to end' })
+    await sessionsEnd(on.database)
   })
 
   it('keeps an application from becoming ready where it cannot start', async () => {
     const on = await stage({}, true)
     await expect(on.app.ready()).rejects.toMatchObject({ code: 'WAYBILL_SCHEMA_MISSING' })
     await on.app.close()
-    await waitFor(async () => (await sessions(on)) === 0, { what: 'its sessions to end' })
+    await sessionsEnd(on.database)
   })
 })

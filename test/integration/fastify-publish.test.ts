@@ -3,6 +3,7 @@ import { afterEach, describe, expect, it } from 'vitest'
 import { waybillFastify, type WaybillFastifyOptions } from '../../src/fastify/index.js'
 import { type InputError, Queue } from '../../src/index.js'
 import { useDatabase } from '../support/database.js'
+import { sessionsEnd } from '../support/sessions.js'
 import { withClient } from '../support/with-client.js'
 import { waitFor } from '../support/wait-for.js'
 import { gate, topics } from './fastify-fixture.js'
@@ -22,10 +23,6 @@ function fastify(): FastifyInstance {
 
 const order = { id: 'o1', cents: 450 }
 const own = () => ({ topics, connectionString: database().url })
-const sessions = async () => {
-  const sql = `select from pg_stat_activity where datname = $1 and application_name = 'publisher (waybill)'`
-  return (await database().pool.query(sql, [database().name])).rowCount
-}
 
 describe('app.waybill', () => {
   it('publishes in the transaction of a handler: what is rolled back never was', async () => {
@@ -133,7 +130,7 @@ describe('closing', () => {
     expect((await logged(database(), 'order.created')).at(-1)).toMatchObject({ id })
     const late = app.waybill.publish('order.created', order, { tx: null })
     await expect(late).rejects.toMatchObject({ code: 'WAYBILL_QUEUE_CLOSED' })
-    await waitFor(async () => (await sessions()) === 0, { what: 'the sessions of the queue to end' })
+    await sessionsEnd(database(), 'publisher (waybill)')
   })
 
   it('leaves a queue alone that was given', async () => {

@@ -4,6 +4,7 @@ import { enqueue, insertJobs } from '../../src/jobs/index.js'
 import { JobStore, type Acknowledgement } from '../../src/jobs/job-store.js'
 import { useDatabase } from '../support/database.js'
 import { uniqueName } from '../support/services.js'
+import { waitFor } from '../support/wait-for.js'
 import { readJob } from './jobs-fixture.js'
 
 describe.each(['pg18', 'pg15'] as const)('claims on %s', (server) => {
@@ -106,12 +107,8 @@ describe.each(['pg18', 'pg15'] as const)('claims on %s', (server) => {
       await client.query('begin')
       await client.query('select from waybill.job_fetch($1, $2, $3, 10, null)', [worker, randomUUID(), queue])
       const ended = store().endWorker(worker, null, 'WORKER_LOST', 'gone')
-      await expect
-        .poll(async () => {
-          const waiting = `select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`
-          return (await database().pool.query(waiting)).rowCount
-        })
-        .toBe(1)
+      const waiting = `select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`
+      await waitFor(async () => (await database().pool.query(waiting)).rowCount === 1, { what: 'it to wait' })
       await client.query('commit')
       expect(await ended).toBe(1)
     } finally {

@@ -3,6 +3,7 @@ import { expect, it } from 'vitest'
 import type { InputError } from '../../src/index.js'
 import { OnMessage, WaybillModule } from '../../src/nestjs/index.js'
 import { useDatabase } from '../support/database.js'
+import { sessionsEnd } from '../support/sessions.js'
 import { moduleOf, startApp } from './nestjs-fixture.js'
 
 const database = useDatabase()
@@ -167,7 +168,6 @@ it('stops what has started when the rest can not start', async () => {
   }
   const start = startApp({ ...withOptions(options), providers: [Mailer] })
   await expect(start).rejects.toMatchObject({ code: 'WAYBILL_DATABASE_UNREACHABLE' })
-  const sessions = `select from pg_stat_activity where datname = current_database() and application_name = 'waybill dispatcher'`
   expect((await pool.query('select from waybill.dispatchers')).rowCount).toBe(0)
-  expect((await pool.query(sessions)).rowCount).toBe(0)
+  await sessionsEnd(database(), 'waybill dispatcher')
 })

@@ -8,6 +8,7 @@ import { z } from 'zod'
 import { defineTopics, Queue } from '../../src/index.js'
 import { getQueueToken, InjectQueue, WaybillModule, type WaybillOptionsFactory } from '../../src/nestjs/index.js'
 import { createTestDatabase, useDatabase } from '../support/database.js'
+import { sessionsEnd } from '../support/sessions.js'
 import { createApp, moduleOf, startApp } from './nestjs-fixture.js'
 import { logged } from './publish-fixture.js'
 import { orders } from './publish-transactions-fixture.js'
@@ -127,10 +128,7 @@ describe('the module', () => {
     await expect(queue.publish('order.created', { ref: how }, { tx: null })).rejects.toMatchObject({
       code: 'WAYBILL_QUEUE_CLOSED',
     })
-    const { rows } = await database().pool.query(
-      `select from pg_stat_activity where datname = current_database() and application_name = 'publisher (waybill)'`,
-    )
-    expect(rows).toEqual([])
+    await sessionsEnd(database(), 'publisher (waybill)')
   })
 
   it('leaves open a pool that it was given', async () => {

@@ -12,6 +12,7 @@ import {
   type WaybillModuleOptions,
 } from '../../src/nestjs/index.js'
 import { useDatabase } from '../support/database.js'
+import { sessionsEnd } from '../support/sessions.js'
 import { waitFor } from '../support/wait-for.js'
 import { deferred, readJob } from './jobs-fixture.js'
 import { startApp } from './nestjs-fixture.js'
@@ -57,15 +58,7 @@ describe('shutting down', () => {
     expect(await readJob(database(), id)).toMatchObject({ state: 'completed', attempt: 1 })
     expect(await readJob(database(), later)).toMatchObject({ state: 'available', attempt: 0 })
     expect([await rows('workers'), await rows('dispatchers')]).toEqual([0, 0])
-    await waitFor(
-      async () => {
-        const { rowCount } = await database().pool.query(
-          `select from pg_stat_activity where datname = current_database() and application_name like 'waybill%'`,
-        )
-        return rowCount === 0
-      },
-      { what: 'sessions to end' },
-    )
+    await sessionsEnd(database())
   })
 
   it('aborts a job that outlasts the drain time, and gives it back', async () => {

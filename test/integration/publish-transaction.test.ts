@@ -3,6 +3,7 @@ import { afterAll, describe, expect, it } from 'vitest'
 import { applyRoles } from '../../src/db/roles.js'
 import { Queue } from '../../src/index.js'
 import { createTestDatabase, useDatabase } from '../support/database.js'
+import { sessionsEnd, sessionsOf } from '../support/sessions.js'
 import { inTransaction, logged, withClient } from './publish-fixture.js'
 
 const database = useDatabase()
@@ -240,21 +241,17 @@ describe('a transaction of its own (tx: null)', () => {
   })
 
   it('over a pool that it makes from a connection string, and ends', async () => {
-    const sessions = async (): Promise<number> => {
-      const sql = `select from pg_stat_activity where datname = $1 and application_name = 'publisher (waybill)'`
-      return (await database().pool.query(sql, [database().name])).rowCount ?? 0
-    }
     let published: Promise<string>
     {
       await using own = new Queue({ connectionString: database().url })
       await own.publish('own.string', 1, { tx: null })
-      expect(await sessions()).toBe(1)
+      expect(await sessionsOf(database(), 'publisher (waybill)')).toBe(1)
       published = own.publish('own.string', 2, { tx: null })
     }
     // close waited for what was under way
     await published
     expect(await logged(database(), 'own.string')).toHaveLength(2)
-    await expect.poll(sessions).toBe(0)
+    await sessionsEnd(database(), 'publisher (waybill)')
   })
 })
 

@@ -14,6 +14,7 @@ import {
 import { formatDuration, Output, printable, renderTable } from '../../src/cli/output.js'
 import { WaybillError } from '../../src/core/errors.js'
 import { createTestDatabase } from '../support/database.js'
+import { sessionsEnd, sessionsOf } from '../support/sessions.js'
 
 async function run(commands: readonly Register[], argv: readonly string[], env: Record<string, string> = {}) {
   const [stdout, stderr] = [new PassThrough(), new PassThrough()]
@@ -117,7 +118,6 @@ describe('defineCommand', () => {
 
   it('opens the pool once and closes it, also when the command fails', async () => {
     const database = await createTestDatabase({ empty: true })
-    const sessions = `select count(*)::int as n from pg_stat_activity where application_name = 'waybill cli' and datname = current_database()`
     let same = false
     const order: string[] = []
     const uses = defineCommand({
@@ -128,17 +128,15 @@ describe('defineCommand', () => {
         const pool = await ctx.pool()
         same = pool === (await ctx.pool())
         ctx.onEnd(() => void order.push('registered last'))
-        const { rows } = await pool.query<{ n: number }>(sessions)
-        throw new WaybillError('WAYBILL_NOT_FOUND', `sessions: ${rows[0]?.n ?? 0}`)
+        await pool.query('select')
+        throw new WaybillError('WAYBILL_NOT_FOUND', `sessions: ${await sessionsOf(database, 'waybill cli')}`)
       },
     })
     const { code, stderr } = await run([uses], ['uses'], { WAYBILL_DATABASE_URL: database.url })
     expect({ code, stderr }).toEqual({ code: 1, stderr: 'waybill: sessions: 1 (WAYBILL_NOT_FOUND)\n' })
     expect(same).toBe(true)
     expect(order).toEqual(['registered last', 'registered first'])
-    await expect
-      .poll(async () => (await database.pool.query<{ n: number }>(sessions)).rows[0]?.n, { timeout: 10_000 })
-      .toBe(0)
+    await sessionsEnd(database, 'waybill cli')
   })
 
   it('says which server did not answer, and nothing of the password', async () => {
