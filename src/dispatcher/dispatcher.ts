@@ -8,29 +8,20 @@ import { within } from '../core/within.js'
 import { guardPool } from '../db/pool.js'
 import { SessionWatch } from '../db/session-watch.js'
 import { isConnectionError } from '../db/sqlstate.js'
-import {
-  type Beat,
-  type DispatcherIdentity,
-  type SeenLane,
-  acquireLane,
-  beat,
-  releaseLanes,
-  signOff,
-} from '../outbox/dispatcher-store.js'
+import { type Beat, type DispatcherIdentity, beat, signOff } from '../outbox/dispatcher-store.js'
 import { rebaseRestored } from '../outbox/rebase.js'
-import { type LogReader, PostgresLogReader } from '../outbox/log-reader.js'
+import { PostgresLogReader } from '../outbox/log-reader.js'
 import { SharedPages } from '../outbox/shared-pages.js'
 import type { MaintenanceSettings } from '../outbox/retention/index.js'
 import { recoverSequence } from '../outbox/sequence-recovery.js'
 import { Heartbeat } from './heartbeat.js'
-import { HeldLane } from './held-lane.js'
-import { type DispatcherHooks, type DispatcherLogger, type LaneName, callHook } from './hooks.js'
+import { HeldLanes } from './held-lanes.js'
+import type { DispatcherHooks, DispatcherLogger, LaneName } from './hooks.js'
 import type { ServedDestination } from './served-destination.js'
 import type { LaneStatus } from './lane.js'
 import { Lease, LivenessWatch } from './lease.js'
 import { Listener } from './listener.js'
 import { Resharding } from './reshard.js'
-import { planShare } from './share.js'
 import { Stager } from './stager.js'
 import { Standby } from './standby.js'
 import { Ticker, type TickerSettings, defaultTickerSettings } from './ticker.js'
@@ -74,8 +65,6 @@ const closeMs = 5000
 export class Dispatcher {
   readonly #o: DispatcherOptions
   readonly #me: DispatcherIdentity
-  readonly #destinations: Map<string, ServedDestination>
-  readonly #reader: LogReader
   readonly #ticker: Ticker
   readonly #lease: Lease
   readonly #watch: LivenessWatch
@@ -84,7 +73,7 @@ export class Dispatcher {
   readonly #stager: Stager
   readonly #upkeep: Upkeep | undefined
   readonly #resharding: Resharding
-  readonly #held = new Map<number, HeldLane>()
+  readonly #lanes: HeldLanes
   readonly #heartbeat: Heartbeat
   #nonce = ''
   #starting: Promise<void> | undefined
@@ -110,8 +99,6 @@ export class Dispatcher {
       generation: options.generation,
       leaseMs: options.leaseMs,
     }
-    this.#destinations = new Map(options.destinations.map((d) => [d.name, d]))
-    this.#reader = new SharedPages(new PostgresLogReader(pool), () => this.#held.size > 1)
     const settings = options.ticker ?? defaultTickerSettings
     const standby =
       options.standby === undefined ? undefined : new Standby({ pool, clock, logger, name: options.standby })
@@ -141,6 +128,19 @@ export class Dispatcher {
     })
     this.#lease = new Lease(clock, options.leaseMs)
     this.#watch = new LivenessWatch(clock)
+    this.#lanes = new HeldLanes({
+      ...options,
+      id: this.#me.id,
+      destinations: new Map(options.destinations.map((d) => [d.name, d])),
+      reader: new SharedPages(new PostgresLogReader(pool), () => this.#lanes.size > 1),
+      ticker: this.#ticker,
+      watch: this.#watch,
+      leaseValid: this.#lease.valid,
+      nonce: () => this.#nonce,
+      nextBeat: () => this.#heartbeat.next(),
+      rests: (laneId) => this.#resharding.rests(laneId),
+      stopping: () => this.#stopping,
+    })
     if (options.listenUrl !== undefined) {
       this.#listener = new Listener(
         options.listenUrl,
@@ -181,7 +181,7 @@ export class Dispatcher {
 
   /** Lanes held now, and how they fare. */
   lanes(): { name: LaneName; status: LaneStatus | undefined }[] {
-    return [...this.#held.values()].map(({ name, lane }) => ({ name, status: lane?.status }))
+    return this.#lanes.statuses()
   }
 
   /** Whether the last heartbeat went through in time. */
@@ -226,9 +226,7 @@ export class Dispatcher {
   async drain(signal?: AbortSignal): Promise<void> {
     const tick = await this.#ticker.fresh()
     while (!signal?.aborted && !this.#over) {
-      const held = [...this.#held.values()]
-      const all = this.#last && this.#servable().every((lane) => this.#held.has(lane.id) || this.#othersHold(lane))
-      if (all && held.every(({ lane }) => lane?.drainedBeyond(tick))) return
+      if (this.#last && this.#lanes.drainedBeyond(tick, this.#last)) return
       this.#ticker.look()
       await this.#o.clock.sleep(20, signal)
     }
@@ -266,17 +264,15 @@ export class Dispatcher {
     this.#stopping = true
     this.#heartbeat.kick()
     await this.#starting?.catch(() => undefined)
-    const held = [...this.#held.values()]
-    for (const h of held) h.stop()
-    const ended = Promise.all(held.map((h) => h.ended))
+    const ended = this.#lanes.stop()
     await Promise.race([ended, whenAborted(this.#drained.signal)])
     this.#drained.abort()
-    for (const h of held) h.lane?.abort(new Error('the dispatcher stops'))
+    this.#lanes.abort(new Error('the dispatcher stops'))
     await ended
     this.#over = true
     this.#heartbeat.end()
     await this.#loop
-    await Promise.all([...this.#held.values()].map((h) => h.ended)) // one that was being taken when the stop came
+    await this.#lanes.ended() // one that was being taken when the stop came
     await Promise.all([this.#listener?.stop(), this.#stager.stop(), this.#upkeep?.stop(), this.#resharding.stop()])
     await this.#ticker.stop()
     this.#o.pool.off('error', this.#connectionLost)
@@ -306,51 +302,15 @@ export class Dispatcher {
     this.#watch.observe(seen.dispatchers)
     this.#heartbeat.wentThrough()
     await this.#resharding.look(seen.lanes)
-    this.#checkHeld(seen)
+    this.#lanes.obey(seen)
     const latest = this.#ticker.latest
     if (latest && seen.sequence.last > latest.ceiling) this.#ticker.look()
     const reached = Math.max(knownFloor, seen.storedFloor)
     this.#sequenceBroken ||= seen.sequenceCache !== 1 || seen.sequence.last < reached
     if (this.#sequenceBroken) await this.#mendSequence(seen, reached)
     if (this.#stopping) return
-    await this.#share(seen)
+    await this.#lanes.share(seen)
     this.#resharding.advance()
-  }
-
-  #checkHeld(seen: Beat): void {
-    const stored = new Map(seen.lanes.map((lane) => [lane.id, lane]))
-    for (const held of this.#held.values()) {
-      const lane = stored.get(held.name.laneId)
-      if (lane?.holder !== held.holder) {
-        held.lose(new WaybillError('WAYBILL_STALE_HOLDER', 'the lane was taken by another dispatcher'))
-        continue
-      }
-      if (lane.state === 'closing') held.lane?.close()
-      held.obey(lane.commands)
-    }
-  }
-
-  async #share(seen: Beat): Promise<void> {
-    const alive = seen.dispatchers.filter((d) => d.id === this.#me.id || this.#watch.isAlive(d.id))
-    const newest = Math.max(...alive.map((d) => d.generation))
-    const { take, giveBack, release } = planShare({
-      lanes: seen.lanes,
-      dispatchers: alive.filter((d) => d.generation === newest).map((d) => d.id),
-      me: this.#me.id,
-      isAlive: (id) => this.#watch.isAlive(id),
-      isNew: (id) => this.#watch.isNew(id),
-      serves: (lane) => this.#held.has(lane.id),
-      canServe: (lane) => this.#canServe(lane),
-      rests: (lane) => this.#resharding.rests(lane.id),
-    })
-    for (const lane of giveBack) {
-      const held = this.#held.get(lane.id)
-      held?.stop()
-    }
-    await releaseLanes(this.#o.pool, this.#me.id, release)
-    // all at once: a row that somebody blocks must not hold up the next heartbeat for each lane anew
-    const taken = await Promise.allSettled(take.filter(({ id }) => !this.#held.has(id)).map((lane) => this.#take(lane)))
-    for (const each of taken) if (each.status === 'rejected') throw each.reason
   }
 
   // Positions that came with a dump, or by logical replication, are another server's: nothing is read before they are put
@@ -378,40 +338,6 @@ export class Dispatcher {
     )
   }
 
-  #canServe(lane: SeenLane): boolean {
-    return this.#destinations.has(lane.destination)
-  }
-
-  #servable(): SeenLane[] {
-    return (this.#last?.lanes ?? []).filter((lane) => this.#canServe(lane))
-  }
-
-  #othersHold(lane: SeenLane): boolean {
-    return lane.dispatcher !== null && lane.dispatcher !== this.#me.id && this.#watch.isAlive(lane.dispatcher)
-  }
-
-  async #take(lane: SeenLane): Promise<void> {
-    if (this.#stopping) return
-    const { pool, logger, hooks, leaseMs } = this.#o
-    const holder = uuid()
-    const mine = { holder, dispatcher: this.#me.id, nonce: this.#nonce }
-    const epoch = await acquireLane(pool, lane, mine, Math.min(2000, leaseMs / 3))
-    if (epoch === undefined) return
-    const held = new HeldLane({
-      ...this.#o,
-      ...{ seen: lane, holder, epoch, dispatcherId: this.#me.id },
-      destination: this.#destinations.get(lane.destination) as ServedDestination,
-      ...{ reader: this.#reader, ticker: this.#ticker, leaseValid: this.#lease.valid },
-      nonce: () => this.#nonce,
-      nextBeat: () => this.#heartbeat.next(),
-    })
-    logger.info({ ...held.name, epoch }, 'lane acquired')
-    if (this.#stopping) held.stop()
-    this.#held.set(lane.id, held)
-    callHook(logger, held.name, () => hooks.onLaneAcquired?.(held.name))
-    void held.run().finally(() => this.#held.delete(lane.id))
-  }
-
   // A session that is gone may have been the database: nothing that was read or planned on it is trusted.
   readonly #connectionLost = (): void => {
     this.#resetLanes('WAYBILL_STALE_INCARNATION', 'a connection to the database was lost')
@@ -420,6 +346,6 @@ export class Dispatcher {
 
   #resetLanes(code: 'WAYBILL_STALE_INCARNATION' | 'WAYBILL_SEQUENCE_BEHIND', reason: string): void {
     this.#ticker.reset()
-    for (const { lane } of this.#held.values()) lane?.fail(new WaybillError(code, reason))
+    this.#lanes.reset(code, reason)
   }
 }

@@ -53,4 +53,17 @@ describe('stopping a dispatcher', () => {
     expect(slept).toContain(longMs)
     expect(slept).not.toContain(10_000) // the default of a first call
   })
+
+  it('waits as long as it takes where it is given for ever', async () => {
+    const { adapter, answer } = hanging()
+    const dispatcher = await start({ destinations: { crm: { adapter } } })
+    const id = await publish(pool(), 'order.created', {})
+    await waitFor(() => adapter.attempts.length === 1)
+    const stopped = dispatcher.stop({ drainMs: Infinity })
+    // time enough for a timer that went off at once
+    for (let i = 0; i < 20; i++) await pool().query('select')
+    answer.open()
+    await stopped
+    expect(adapter.ids()).toEqual([id])
+  })
 })

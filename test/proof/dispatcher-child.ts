@@ -6,6 +6,8 @@ import { jobs, kafka, rabbitmq, webhook } from '../../src/config/index.js'
 import { createLogger } from '../../src/telemetry/logger.js'
 import type { DispatcherSettings } from './fleet.js'
 
+// a parsed map of each file that an error came from would look like growth
+process.setSourceMapsEnabled(false)
 const settings = JSON.parse(process.env['WAYBILL_PROOF'] ?? '') as DispatcherSettings
 const { shards, window } = settings
 // nothing is given up, and nothing waits for long: the proof ends when all is delivered

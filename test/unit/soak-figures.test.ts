@@ -129,6 +129,7 @@ describe('what a soak is judged by', () => {
   const sampleAt = (minute: number, changed: Partial<Sample> = {}): Sample => ({
     ...{ atMs: minute * 60_000, processes: [process(80 * mebi)], positions: 1000 * minute, sessions: 20, lag: 30 },
     ...{ tables: [table('lanes', 8, 65_536), table('deliveries', 0, 65_536)], checkerRss: 0 },
+    atRest: minute === 5 || minute === 30,
     ...changed,
   })
   const minutes = [1, 5, 6, 12, 18, 24, 30]
@@ -193,8 +194,8 @@ describe('what a soak is judged by', () => {
     expect(complaintsOf({ ...fine, samples })).toEqual([expect.stringMatching(/^lag of the later samples/)])
   })
 
-  it('a small heap may move by 6 MiB, and is compared with the sixth part of the time', () => {
-    const small = minutes.map((minute) => sampleAt(minute, { processes: [process((minute < 5 ? 2 : 20) * mebi)] }))
+  it('a small heap may move by 6 MiB, and what it was at rest is compared', () => {
+    const small = minutes.map((minute) => sampleAt(minute, { processes: [process((minute === 5 ? 20 : 2) * mebi)] }))
     const end = (heap: number) => [...small.slice(0, -1), sampleAt(30, { processes: [process(heap * mebi)] })]
     expect(complaintsOf({ ...fine, samples: end(25.9) })).toEqual([])
     expect(complaintsOf({ ...fine, samples: end(26.1) })).toHaveLength(1)

@@ -40,7 +40,7 @@ function summary(r: SoakResult): string {
 }
 
 function growth(result: SoakResult): string {
-  const first = baseline(result)
+  const first = baseline(result.samples)
   const last = result.samples.at(-1)
   if (!first || !last) return 'It ended before anything could be compared.'
   const minute = (atMs: number): string => `minute ${(atMs / 60_000).toFixed(1)}`

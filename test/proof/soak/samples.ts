@@ -21,6 +21,8 @@ export interface Sample {
   /** Since the load began. */
   readonly atMs: number
   readonly processes: readonly ProcessSample[]
+  /** Memory was looked at while nothing was published and everything was delivered. */
+  readonly atRest: boolean
   readonly tables: readonly TableSample[]
   /** Positions stored so far, all lanes together. */
   readonly positions: number
@@ -35,16 +37,25 @@ export interface Sample {
 /** Tables whose rows come and go; the log, receipts and attempts grow until their time is up. */
 const tables = ['lanes', 'deliveries', 'positions', 'deltas', 'planned_deltas', 'dispatchers', 'incarnations']
 
-/** For a quiet moment: a dispatcher that is frozen does not answer. */
-export async function takeSample(url: string, fleet: Fleet, startedAt: number): Promise<Sample> {
+/**
+ * For a quiet moment: a dispatcher that is frozen does not answer. `rest` is awaited before memory is looked at, so that
+ * what is under way is not counted in.
+ */
+export async function takeSample(
+  url: string,
+  fleet: Fleet,
+  { startedAt, rest }: { readonly startedAt: number; readonly rest?: (() => Promise<void>) | undefined },
+): Promise<Sample> {
+  const atMs = Math.round(performance.now() - startedAt)
+  const database = await lookAtDatabase(url)
+  await rest?.()
   const processes: ProcessSample[] = []
   for (let dispatcher = 0; dispatcher < fleet.spared; dispatcher++) {
     const memory = await fleet.memory(dispatcher)
     const descriptors = (await readdir(`/proc/${fleet.pid(dispatcher)}/fd`)).length
     processes.push({ dispatcher, descriptors, ...memory })
   }
-  const atMs = Math.round(performance.now() - startedAt)
-  return { atMs, processes, ...(await lookAtDatabase(url)), checkerRss: process.memoryUsage().rss }
+  return { atMs, processes, ...database, atRest: rest !== undefined, checkerRss: process.memoryUsage().rss }
 }
 
 async function lookAtDatabase(url: string): Promise<Pick<Sample, 'tables' | 'positions' | 'sessions' | 'lag'>> {

@@ -11,7 +11,7 @@ import { type Sample, lagOf, takeSample } from './samples.js'
 import { type CpuTimes, readCpuTimes, sharesOf } from './machine.js'
 import { type Stretch, highestFlat, stretch } from './rate.js'
 import { type Strike, drawn, strikeAndRecover } from './strikes.js'
-import { type SoakResult, complaintsOf } from './verdict.js'
+import { type SoakResult, baseline, baselineMs, complaintsOf } from './verdict.js'
 
 export interface SoakOptions {
   readonly seed: string
@@ -160,12 +160,13 @@ class Run {
       this.#say(`${fault.name}: ${lasted.toFixed(1)} s, recovered ${recovered.toFixed(1)} s later`)
       signal.throwIfAborted()
       if (performance.now() - this.#startedAt >= (this.#samples.length * minutes * minuteMs) / this.#sampleCount) {
-        await this.#sample()
+        const compared = performance.now() - this.#startedAt >= baselineMs(minutes) && !baseline(this.#samples)
+        await this.#sample(compared)
         await this.#emptyQueue()
       }
     }
     await this.#until(endAt)
-    await this.#sample()
+    await this.#sample(true)
   }
 
   /** Every minute, and at least one for each sixth of the time. */
@@ -173,9 +174,16 @@ class Run {
     return Math.max(6, Math.round(this.#o.minutes))
   }
 
-  async #sample(): Promise<void> {
+  /** The two that are compared are taken at rest: the load is paused until everything is delivered. */
+  async #sample(atRest = false): Promise<void> {
     const { scene, load } = this.#opened
-    const sample = await takeSample(scene.set.url, scene.fleet, this.#startedAt)
+    const rest = async (): Promise<void> => {
+      await load.stop()
+      await untilAllDelivered(scene)
+    }
+    const startedAt = this.#startedAt
+    const sample = await takeSample(scene.set.url, scene.fleet, { startedAt, rest: atRest ? rest : undefined })
+    if (atRest) load.start()
     this.#samples.push(sample)
     const heaps = sample.processes.map(({ heapUsed, rss }) => `heap ${mib(heapUsed)}, rss ${mib(rss)} MiB`)
     this.#say(

@@ -59,9 +59,14 @@ const keptPositions = 100
 /** Two sweeps, five minutes apart: a fault may have kept one from its work. */
 const sweptMs = 2 * 300_000
 
-/** The sample at the sixth part of the time (minute 5 of 30), which the last one is compared with. */
-export function baseline({ samples, minutes }: SoakFigures): Sample | undefined {
-  return samples.find(({ atMs }) => atMs >= minutes * 10_000)
+/** When memory is looked at for the comparison with the end: the sixth part of the time, minute 5 of 30. */
+export function baselineMs(minutes: number): number {
+  return minutes * 10_000
+}
+
+/** The sample of that time. */
+export function baseline(samples: readonly Sample[]): Sample | undefined {
+  return samples.find(({ atRest }) => atRest)
 }
 
 export function complaintsOf(figures: SoakFigures): string[] {
@@ -124,8 +129,8 @@ export function complaintsOfTally({ committed, destinations, duplicatesAllowed }
 
 /** Of the dispatchers that lived through all of it. */
 function boundsOfProcesses(figures: SoakFigures): Bounded[] {
-  const before = baseline(figures)
-  const after = figures.samples.at(-1)
+  const before = baseline(figures.samples)
+  const after = figures.samples.findLast(({ atRest }) => atRest)
   if (!before || !after || before === after) return []
   return after.processes.flatMap((last, i) => {
     const first = before.processes[i]
