@@ -67,8 +67,12 @@ export function whole(seq: number): Tick {
  * then on from `tick`. What was running in `tick` is a straggler: it comes when it has committed, perhaps a second time.
  */
 export function readAgainUpTo(tick: Tick, floor: number, n: number): [Delta, Delta] {
-  const everything = { n, from: { snapshot: emptySnapshot, floor, running: [] }, to: whole(tick.ceiling) }
-  return [everything, { ...startingAt(tick), n: n + 1 }]
+  return [everythingBetween(floor, tick.ceiling, n), { ...startingAt(tick), n: n + 1 }]
+}
+
+/** Everything above `floor` up to `ceiling`, whoever wrote it. */
+export function everythingBetween(floor: number, ceiling: number, n: number): Delta {
+  return { ...everythingAbove(floor, whole(ceiling)), n }
 }
 
 /** The stragglers worth a look: those that have ended in `to`, and whose floor leaves room above `after`. */

@@ -7,13 +7,16 @@
  *   3. reads everything above that ceiling, whoever wrote it, up to a tick of this server;
  *   4. goes on from that tick.
  * A sequence's values come with a dump, so what is published here lies above every stored ceiling: nothing is lost, and
- * what comes twice at most is what was open here at the tick and ended while 3 read. Where seqs were given out again (the sequence was not brought along, and somebody published before
- * it was mended) lanes read all of the log again.
+ * what comes twice at most is what was open here at the tick and ended while 3 read.
+ *
+ * Where seqs were given out again (the sequence was not brought along, and somebody published before it was mended) what
+ * the old server left is read to its end first, then everything from the start: among it, for the first time, what was
+ * published here with those seqs. So a key's messages keep their order.
  */
 import type pg from 'pg'
 import { loadSql } from '../db/sql.js'
 import { inTransaction } from '../db/transaction.js'
-import { type Delta, readAgainUpTo, standingAfter, whole } from './delta.js'
+import { type Delta, everythingBetween, readAgainUpTo, standingAfter, whole } from './delta.js'
 import { loadPosition } from './lane-store.js'
 import { planDeltas } from './position-store.js'
 import { restartReshard } from './reshard.js'
@@ -74,16 +77,16 @@ async function isOwn(db: pg.Pool | pg.ClientBase): Promise<boolean> {
 async function rebase(client: pg.ClientBase, tick: TakenTick): Promise<RebaseReport | undefined> {
   await client.query('select pg_advisory_xact_lock(7718266, 6)')
   if (await isOwn(client)) return undefined
-  const { rows: lanes } = await client.query<{ id: number; reused: boolean }>(lanesSql)
+  const { rows: lanes } = await client.query<{ id: number; reused: boolean; used: number }>(lanesSql)
   for (const { id } of lanes) await restartReshard(client, id)
   // whoever holds a lane in the restored rows holds it on the old server
   await client.query(
     `update waybill.lanes set epoch = epoch + 1, holder = null, dispatcher = null where state <> 'closed'`,
   )
   await client.query('delete from waybill.dispatchers')
-  for (const { id, reused } of lanes) {
+  for (const { id, reused, used } of lanes) {
     const { delta } = await loadPosition(client, id)
-    await planDeltas(client, id, reused ? readAgainUpTo(tick, 0, delta.n + 1) : wayOut(delta, tick))
+    await planDeltas(client, id, reused ? wayAgain(delta, used, tick) : wayOut(delta, tick))
   }
   // an xid of the old server may never be reached here, and the partition would never go
   await client.query('update waybill.partition_marks set passed_xid = pg_current_xact_id()')
@@ -107,7 +110,23 @@ async function rebase(client: pg.ClientBase, tick: TakenTick): Promise<RebaseRep
   return report
 }
 
-function wayOut(last: Delta, tick: TakenTick): Delta[] {
-  const { ceiling } = last.to
-  return [{ n: last.n + 1, from: standingAfter(last), to: whole(ceiling) }, ...readAgainUpTo(tick, ceiling, last.n + 2)]
+function wayOut(delta: Delta, tick: TakenTick): Delta[] {
+  return [inOldTerms(delta), ...readAgainUpTo(tick, delta.to.ceiling, delta.n + 2)]
+}
+
+/** `used`: the greatest seq in use when the sequence was mended; all that was published since lies above it. */
+function wayAgain(delta: Delta, used: number, tick: TakenTick): Delta[] {
+  const { n, to } = delta
+  const end = Math.max(to.ceiling, used)
+  return [
+    inOldTerms(delta),
+    everythingBetween(to.ceiling, end, n + 2),
+    everythingBetween(0, to.ceiling, n + 3),
+    ...readAgainUpTo(tick, end, n + 4),
+  ]
+}
+
+/** What a delta's last snapshot did not see, of what had a seq then. */
+function inOldTerms(delta: Delta): Delta {
+  return { n: delta.n + 1, from: standingAfter(delta), to: whole(delta.to.ceiling) }
 }

@@ -107,12 +107,7 @@ export async function mendSequence(client: pg.ClientBase, options: MendOptions =
   if (before.problems.some((problem) => problem.kind !== 'behind')) await restoreOptions(client, options)
   const reread = await findReread(client)
   const lowestReused = reread.length === 0 ? null : Math.min(...reread.map((lane) => lane.floor)) + 1
-  const after = await checkSequence(client)
-  await client.query(`insert into waybill.audit (action, target, reason) values ('mend_sequence', $1, $2)`, [
-    JSON.stringify({ from: before.last, to: after.last, lowestReused, reread }),
-    before.problems.map((problem) => problem.message).join('; '),
-  ])
-  return { before, after, lowestReused, reread }
+  return { before, after: await checkSequence(client), lowestReused, reread }
 }
 
 /** Lanes that missed something because seqs were used again, by what is stored of them: empty when none did. */
@@ -130,8 +125,14 @@ async function advance(client: pg.ClientBase, margin: number): Promise<void> {
   try {
     await client.query('select pg_advisory_xact_lock(7718266, 4)')
     const check = await checkSequence(client)
-    if (!check.ok && check.last < check.least) {
-      await client.query(`select setval('waybill.message_seq', $1::bigint)`, [check.least + margin])
+    if (!check.ok) {
+      const { last, least, problems } = check
+      const to = last < least ? least + margin : last
+      if (to > last) await client.query(`select setval('waybill.message_seq', $1::bigint)`, [to])
+      await client.query(`insert into waybill.audit (action, target, reason) values ('mend_sequence', $1, $2)`, [
+        JSON.stringify({ from: last, least, to }),
+        problems.map((problem) => problem.message).join('; '),
+      ])
     }
     await client.query('commit')
   } catch (error) {

@@ -73,7 +73,8 @@ describe('a connection that breaks', () => {
     destination.proxy.swallow()
     const started = performance.now()
     await adapter.close()
-    expect(performance.now() - started).toBeLessThan(4000)
+    // it waits 2 s for an answer; without an end of its own, for ever
+    expect(performance.now() - started).toBeLessThan(20_000)
     destination.proxy.restore() // the proxy hears of the end that it had swallowed
     await waitFor(() => destination.proxy.connections() === 0, { what: 'the end of the socket' })
   })

@@ -1,9 +1,12 @@
 import { randomUUID } from 'node:crypto'
 import pg from 'pg'
 import { describe, expect, it } from 'vitest'
+import { everythingBetween, startingAt } from '../../src/outbox/delta.js'
 import { extendPartitions, listPartitions } from '../../src/outbox/partitions/index.js'
+import { planDeltas } from '../../src/outbox/position-store.js'
 import { dropPartitions, heldBack, laneFloors, runMaintenance } from '../../src/outbox/retention/index.js'
 import { checkSequence, mendSequence } from '../../src/outbox/sequence-guard.js'
+import { wholeSnapshot } from '../../src/outbox/snapshot.js'
 import { createTestDatabase, type TestDatabase } from '../support/database.js'
 import { waitFor } from '../support/wait-for.js'
 import { withClient } from '../support/with-client.js'
@@ -174,6 +177,31 @@ describe.each(['pg18', 'pg15'] as const)('retention on %s', (server) => {
       ['met', 700],
       ['within', 300],
     ])
+  })
+
+  it('knows what a lane is still to read of planned deltas, and so do the views', async () => {
+    const db = await createTestDatabase({ server })
+    await db.pool.query(`select waybill.publish('order.created', '{}') from generate_series(1, 10)`)
+    const id = await lane(db, 'crm', [{ ...drained(10), to: wholeSnapshot }])
+    const seen = async () => {
+      const { rows } = await db.pool.query(
+        `select s.lag_messages::int as lag, (select u.seq::int from waybill.undelivered u) as first
+           from waybill.lane_status s`,
+      )
+      const [floor] = await withClient(db.url, laneFloors)
+      return [floor?.floor, rows]
+    }
+    expect(await seen()).toEqual([10, [{ lag: 0, first: null }]])
+    // what is planned for a delta that is behind it counts no more
+    const behind = everythingBetween(0, 10, 0)
+    await withClient(db.url, (client) => planDeltas(client, id, [behind, everythingBetween(10, 10, 1)]))
+    expect(await seen()).toEqual([10, [{ lag: 0, first: null }]])
+    const plan = [everythingBetween(10, 10, 1), everythingBetween(4, 10, 2)]
+    await withClient(db.url, (client) => planDeltas(client, id, plan))
+    expect(await seen()).toEqual([4, [{ lag: 6, first: 5 }]])
+    const standing = startingAt({ snapshot: '50:60:51', floor: 10, ceiling: 10 })
+    await withClient(db.url, (client) => planDeltas(client, id, [{ ...standing, n: 1 }]))
+    expect(await seen()).toEqual([0, [{ lag: 10, first: 1 }]])
   })
 
   it('waits for transactions that may still commit into a range, and loses nothing of them', async () => {

@@ -138,7 +138,7 @@ describe.each(['pg18', 'pg15'] as const)('scheduled messages on %s', (server) =>
       await client.query('commit')
       const from = performance.now()
       await waitFor(() => adapter.ids().includes(id))
-      expect(performance.now() - from).toBeLessThan(5000)
+      expect(performance.now() - from).toBeLessThan(9000) // who does not know of it finds it after 10 s
     } finally {
       client.release()
     }

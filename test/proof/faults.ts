@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import { rebaseRestored } from '../../src/outbox/rebase.js'
 import type { HalfOpenProxy } from '../support/half-open-proxy.js'
+import { says } from '../support/cluster.js'
 import { waitFor } from '../support/wait-for.js'
 import { withClient } from '../support/with-client.js'
 import type { Fleet } from './fleet.js'
@@ -185,6 +186,29 @@ export const faults: readonly Fault[] = [
       await replication.end()
       await migrateAgain(newServer.url)
       address.switchTo(newServer.port)
+    },
+  },
+  {
+    name: 'switch-over-early',
+    title: 'it moves so, and the application publishes there before `waybill migrate` or a dispatcher has put it right',
+    once: true,
+    needs: ['new server'],
+    async strike({ set, fleet }) {
+      const { cluster, newServer, address } = set
+      if (!newServer) throw new Error('no other server')
+      const replication = await cluster.replicateInto(newServer)
+      address.switchTo(nowhere)
+      await replication.end()
+      const dispatchers = Array.from({ length: fleet.size }, (_, i) => i)
+      for (const i of dispatchers) fleet.freeze(i)
+      try {
+        address.switchTo(newServer.port)
+        const published = 'select last_value >= 20 as yes from waybill.message_seq'
+        await waitFor(() => says(newServer.url, published), { what: 'the application publishes on the new server' })
+      } finally {
+        for (const i of dispatchers) fleet.thaw(i)
+      }
+      set.readAgain = true
     },
   },
   {
@@ -382,7 +406,7 @@ export async function strike(fault: Fault, scene: Scene): Promise<void> {
 
 /** What strikes together when all is asked for. */
 export const mixtures: readonly string[] = [
-  'kill+partner+terminate',
+  'kill+partner+terminate+database-forgotten',
   'freeze+rabbitmq-silent+kafka-silent+webhook-silent+kafka-frozen',
   'kill+freeze+database-crash+rabbitmq-kill+kafka-kill+partner',
   'clock-dispatcher+clock-database+queue-deleted+connections+disk-full',

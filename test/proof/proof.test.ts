@@ -43,7 +43,8 @@ describe('crash proof', () => {
           ...{ destination, lost: 0, phantoms: 0 },
           delivered: result.committed,
         })
-      expect(result.destinations.find(({ destination }) => destination === 'jobs')?.duplicates).toBe(0)
+      const jobs = result.destinations.find(({ destination }) => destination === 'jobs')
+      if (!result.readAgain) expect(jobs?.duplicates).toBe(0)
       expect(outOfOrder(result), `out of order; seed ${seed}`).toBe(0)
       const duplicates = result.destinations.reduce((total, each) => total + each.duplicates, 0)
       expect(duplicates).toBeLessThanOrEqual(result.duplicatesAllowed)

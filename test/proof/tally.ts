@@ -20,6 +20,8 @@ export interface DestinationCount {
 export interface Tally {
   readonly committed: number
   readonly destinations: readonly DestinationCount[]
+  /** Lanes read all of the log again, that of the job queue too. */
+  readonly readAgain: boolean
   /** Duplicates that so many starts of lanes allow, a window for each, all destinations together. */
   readonly duplicatesAllowed: number
 }
@@ -47,7 +49,10 @@ export async function tally({ stage, set, fleet }: Scene, load: Load): Promise<T
     }
   })
   const starts = (await takenOver(set.url)) + fleet.restarts + set.silenced.length * shards
-  return { committed: ledger.length, destinations, duplicatesAllowed: starts * window + stage.partner.denied }
+  const allowed = starts * window + stage.partner.denied
+  const { readAgain } = set
+  const duplicatesAllowed = readAgain ? allowed + destinations.length * ledger.length : allowed
+  return { committed: ledger.length, destinations, readAgain, duplicatesAllowed }
 }
 
 function countTakenBack(ledger: Iterable<Arrival>, list: Iterable<Arrival>, rolledBack: ReadonlySet<string>): number {

@@ -199,7 +199,8 @@ async function freePort(): Promise<number> {
   return address.port
 }
 
-async function says(url: string, question: string): Promise<boolean> {
+/** The answer, `yes`, to a question in SQL. */
+export async function says(url: string, question: string): Promise<boolean> {
   const { rows } = await withClient(url, (client) => client.query<{ yes: boolean | null }>(question))
   return rows[0]?.yes === true
 }

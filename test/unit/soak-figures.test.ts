@@ -145,6 +145,7 @@ describe('what a soak is judged by', () => {
     samples: minutes.map((minute) => sampleAt(minute)),
     destinations: ['webhook', 'rabbitmq', 'kafka', 'jobs'].map(destination),
     duplicatesAllowed: 10,
+    readAgain: false,
   }
   const last = (changed: Partial<Sample>): Partial<SoakFigures> => ({
     samples: [...fine.samples.slice(0, -1), sampleAt(30, changed)],

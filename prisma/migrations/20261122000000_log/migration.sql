@@ -174,6 +174,21 @@ create table waybill.deltas (
 );
 comment on column waybill.deltas.running is 'xids that were running in from_snapshot; running_floors has the floor of each.';
 
+-- Deltas that a lane reads next, in place of one up to a fresh tick: n follows the n of the one before. Written while
+-- nobody holds the lane; a holder reads them when it takes the lane.
+create table waybill.planned_deltas (
+  lane_id         int         not null references waybill.lanes (id) on delete cascade,
+  n               bigint      not null,
+  from_snapshot   pg_snapshot not null,
+  from_floor      bigint      not null,
+  running         xid8[]      not null default '{}',
+  running_floors  bigint[]    not null default '{}',
+  to_snapshot     pg_snapshot not null,
+  to_floor        bigint      not null,
+  ceiling         bigint      not null,
+  primary key (lane_id, n)
+);
+
 create table waybill.positions (
   lane_id       int         not null references waybill.lanes (id) on delete cascade,
   n             bigint      not null,
@@ -777,10 +792,15 @@ select l.id as lane_id, p.n, p.delivered, p.committed_at, c.read_seq, c.seen, r.
   from waybill.lanes l
   join lateral (select x.* from waybill.positions x where x.lane_id = l.id order by x.n desc limit 1) p on true
   join waybill.deltas t on t.lane_id = l.id and t.n = p.delta
-  -- within a delta: its bound so far; behind a drained one: its tip
+  left join lateral (
+    select min(least(d.from_floor, (select min(r) from unnest(d.running_floors) r))) as floor
+      from waybill.planned_deltas d where d.lane_id = l.id and d.n > p.delta) planned on true
+  -- within a delta: its bound so far; behind a drained one: its tip; with planned ones ahead: where the lowest begins
   cross join lateral (
-    select case when p.after < t.ceiling then greatest(p.after, t.from_floor) else t.to_floor end as read_seq,
-           case when p.after < t.ceiling then t.from_snapshot else t.to_snapshot end as seen,
+    select least(case when p.after < t.ceiling then greatest(p.after, t.from_floor) else t.to_floor end,
+                 planned.floor) as read_seq,
+           case when planned.floor is not null then '3:3:'::pg_snapshot
+                when p.after < t.ceiling then t.from_snapshot else t.to_snapshot end as seen,
            case when p.after < t.ceiling then p.after else 0 end as low) c
   cross join lateral (
     select coalesce(array_agg(x.xid), '{}') as xids,

@@ -8,21 +8,6 @@ create unique index lanes_open on waybill.lanes (destination, shards, shard) whe
 alter table waybill.lanes add column rests boolean not null default false;
 comment on column waybill.lanes.rests is 'A closing lane that has delivered or parked all that it was to: nobody takes it until the next step.';
 
--- Deltas that a lane reads next, in place of one up to a fresh tick: n follows the n of the one before. Written while
--- nobody holds the lane; a holder reads them when it takes the lane.
-create table waybill.planned_deltas (
-  lane_id         int         not null references waybill.lanes (id) on delete cascade,
-  n               bigint      not null,
-  from_snapshot   pg_snapshot not null,
-  from_floor      bigint      not null,
-  running         xid8[]      not null default '{}',
-  running_floors  bigint[]    not null default '{}',
-  to_snapshot     pg_snapshot not null,
-  to_floor        bigint      not null,
-  ceiling         bigint      not null,
-  primary key (lane_id, n)
-);
-
 -- Changes of a destination's number of shards. While one is open its lanes are closing:
 --   1. each finishes the delta that it reads, rests and is released;
 --   2. when all rest: where they stand at one tick, that is the barrier; otherwise one is taken, newer than all of them,

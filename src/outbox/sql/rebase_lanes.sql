@@ -1,9 +1,13 @@
 -- Lanes and where they stand, for a rebase.
 --   reused  messages were published with seqs that had been drawn when the lane's last tick was taken, after it was: they
 --           come from a sequence that was not brought along, and can't be told from what the lane has delivered
+--   used    the greatest seq that was in use when the sequence was mended, after that tick; 0: it was not
 select l.id, exists (
          select from waybill.messages m
-          where m.seq <= t.ceiling and m.created_at > t.created_at) as reused
+          where m.seq <= t.ceiling and m.created_at > t.created_at) as reused,
+       coalesce((
+         select max((a.target ->> 'least')::bigint) from waybill.audit a
+          where a.action = 'mend_sequence' and a.at > t.created_at), 0)::float8 as used
   from waybill.lanes l
   join lateral (select p.delta from waybill.positions p where p.lane_id = l.id order by p.n desc limit 1) p on true
   join waybill.deltas t on t.lane_id = l.id and t.n = p.delta

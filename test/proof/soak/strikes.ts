@@ -4,7 +4,7 @@ import { withClient } from '../../support/with-client.js'
 
 /**
  * Faults that leave the same servers running, so that they can strike for hours. Left out: `failover`, `dump-restore` and
- * `switch-over`, after which the database is another; `kafka-leader`, which needs three brokers; `disk-full`, for which
+ * the switch-overs, after which the database is another; `kafka-leader`, which needs three brokers; `disk-full`, for which
  * the write-ahead log would live on a disk of 128 MiB all the time.
  */
 export const repeatable: readonly Fault[] = [
