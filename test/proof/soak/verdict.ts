@@ -46,8 +46,9 @@ const mebi = 2 ** 20
 const lanes = 4 * shards
 /** Of the heap, from the sixth part of the time to the end. */
 const heapGrowth = 0.1
-/** Growth below it counts as none: up to 4.2 MiB came with code that faults made run for the first time, and with windows. */
+/** In a shorter run growth below it counts as none: code that faults make run for the first time takes some MiB. */
 const heapNoise = 6 * mebi
+const longMinutes = 30
 /** `drainMs`, by default, and as much to close. */
 const stopMs = 20_000
 /** Connections to the partner, which come and go with its load: `concurrency` of each of its lanes. */
@@ -135,7 +136,8 @@ function boundsOfProcesses(figures: SoakFigures): Bounded[] {
   return after.processes.flatMap((last, i) => {
     const first = before.processes[i]
     if (!first) return []
-    const heap = Math.round(first.heapUsed + Math.max(heapGrowth * first.heapUsed, heapNoise))
+    const noise = figures.minutes < longMinutes ? heapNoise : 0
+    const heap = Math.round(first.heapUsed + Math.max(heapGrowth * first.heapUsed, noise))
     const whose = `of dispatcher ${last.dispatcher} at the end`
     return [
       { what: `heap ${whose}, bytes`, value: last.heapUsed, bound: heap },
