@@ -104,6 +104,11 @@ export interface CliSession {
   exitCode: ExitCode
 }
 
+/** Paragraphs without the line ends of the source, as the help breaks lines where the terminal does; indented lines stay. */
+function flowing(text = ''): string {
+  return text.replaceAll(/(?<!\n)\n(?![\n ])/g, ' ')
+}
+
 /** Makes a command's `register` out of its definition. */
 export function defineCommand<
   const Arguments extends ArgumentSpecs = Record<never, never>,
@@ -114,7 +119,7 @@ export function defineCommand<
     const parent = words.slice(0, -1).reduce(groupOf, program)
     const command = parent.command(words.at(-1) ?? definition.name)
     command.summary(definition.summary)
-    command.description([definition.summary, definition.description].filter(Boolean).join('\n\n'))
+    command.description([definition.summary, flowing(definition.description)].filter(Boolean).join('\n\n'))
     const args = Object.entries(definition.arguments ?? {})
     for (const [key, spec] of args) command.addArgument(toArgument(key, spec))
     for (const [key, spec] of Object.entries(definition.options ?? {})) command.addOption(toOption(key, spec))

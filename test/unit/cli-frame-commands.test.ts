@@ -116,6 +116,19 @@ describe('defineCommand', () => {
     expect(JSON.parse(json.stderr)).toEqual({ error: { code: 'WAYBILL_NOT_FOUND', message: 'no such thing' } })
   })
 
+  it('shows the lines of a description as the terminal has room for them, and examples as they are', async () => {
+    const told = defineCommand({
+      name: 'told',
+      summary: 'tells',
+      description: ['One paragraph', 'of two lines.', '', '  waybill told 1', '  waybill told 2', '', 'Another.'].join(
+        '\n',
+      ),
+      run: () => Promise.resolve(),
+    })
+    const { stdout } = await run([told], ['told', '--help'])
+    expect(stdout).toContain('\nOne paragraph of two lines.\n\n  waybill told 1\n  waybill told 2\n\nAnother.\n')
+  })
+
   it('opens the pool once and closes it, also when the command fails', async () => {
     const database = await createTestDatabase({ empty: true })
     let same = false

@@ -10,7 +10,7 @@ export const register = defineCommand({
     'What they held back goes on. The messages stay in the log; an attempt of outcome "dropped" tells of each. Several',
     'choices must all fit. Audited, so a reason is asked for.',
     '',
-    'waybill drop 01976d2e-… --destination crm --reason "order was cancelled"',
+    '  waybill drop 01976d2e-… --destination crm --reason "order was cancelled"',
   ].join('\n'),
   arguments: { id: argument.optional('id of a message') },
   options: { ...filterOptions, reason: option.text({ summary: 'why, for waybill.audit', required: true }) },

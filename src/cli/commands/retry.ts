@@ -10,7 +10,7 @@ export const register = defineCommand({
     'Their attempts start again from nothing. What is held waits for what is in front of it as before. Several choices',
     'must all fit. Audited.',
     '',
-    'waybill retry --destination crm --state dead --dry-run',
+    '  waybill retry --destination crm --state dead --dry-run',
   ].join('\n'),
   arguments: { id: argument.optional('id of a message') },
   options: { ...filterOptions, reason: option.text({ summary: 'why, for waybill.audit' }) },
