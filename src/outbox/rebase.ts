@@ -11,7 +11,7 @@
  *
  * Where seqs were given out again (the sequence was not brought along, and somebody published before it was mended) what
  * the old server left is read to its end first, then everything from the start: among it, for the first time, what was
- * published here with those seqs. So a key's messages keep their order.
+ * published here with those seqs. So most keys keep their order; where xids of the two servers overlap, not all.
  */
 import type pg from 'pg'
 import { loadSql } from '../db/sql.js'

@@ -50,6 +50,11 @@ export class Load {
     this.#pool.on('connect', (client) => void client.on('error', () => undefined))
   }
 
+  /** Transactions at once, at most. */
+  get clients(): number {
+    return this.#o.clients
+  }
+
   async prepare(): Promise<void> {
     await this.#pool.query(schema)
   }

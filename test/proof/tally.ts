@@ -20,8 +20,10 @@ export interface DestinationCount {
 export interface Tally {
   readonly committed: number
   readonly destinations: readonly DestinationCount[]
-  /** Lanes read all of the log again, that of the job queue too. */
+  /** Lanes read all of the log again, and can't tell what was published with seqs that were used before. */
   readonly readAgain: boolean
+  /** On a new server what clients had open while lanes found their way may come twice, jobs too. */
+  readonly jobsTwiceAllowed: number
   /** Duplicates that so many starts of lanes allow, a window for each, all destinations together. */
   readonly duplicatesAllowed: number
 }
@@ -52,7 +54,8 @@ export async function tally({ stage, set, fleet }: Scene, load: Load): Promise<T
   const allowed = starts * window + stage.partner.denied
   const { readAgain } = set
   const duplicatesAllowed = readAgain ? allowed + destinations.length * ledger.length : allowed
-  return { committed: ledger.length, destinations, readAgain, duplicatesAllowed }
+  const jobsTwiceAllowed = readAgain ? ledger.length : set.newServer ? load.clients : 0
+  return { committed: ledger.length, destinations, readAgain, jobsTwiceAllowed, duplicatesAllowed }
 }
 
 function countTakenBack(ledger: Iterable<Arrival>, list: Iterable<Arrival>, rolledBack: ReadonlySet<string>): number {

@@ -146,6 +146,7 @@ describe('what a soak is judged by', () => {
     destinations: ['webhook', 'rabbitmq', 'kafka', 'jobs'].map(destination),
     duplicatesAllowed: 10,
     readAgain: false,
+    jobsTwiceAllowed: 0,
   }
   const last = (changed: Partial<Sample>): Partial<SoakFigures> => ({
     samples: [...fine.samples.slice(0, -1), sampleAt(30, changed)],
