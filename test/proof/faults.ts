@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import { rebaseRestored } from '../../src/outbox/rebase.js'
 import type { HalfOpenProxy } from '../support/half-open-proxy.js'
-import { says } from '../support/cluster.js'
+import { type Cluster, says } from '../support/cluster.js'
 import { waitFor } from '../support/wait-for.js'
 import { withClient } from '../support/with-client.js'
 import type { Fleet } from './fleet.js'
@@ -69,6 +69,15 @@ async function clockOf(url: string): Promise<number> {
     client.query<{ now: number }>('select extract(epoch from clock_timestamp())::float8 as now'),
   )
   return rows[0]?.now as number
+}
+
+/** Everything is on the new server, sequences apart. Nobody comes to the old one any more, and not yet to the new one. */
+async function moveByReplication({ cluster, newServer, address }: StageSet): Promise<Cluster> {
+  if (!newServer) throw new Error('no other server')
+  const replication = await cluster.replicateInto(newServer)
+  address.switchTo(nowhere)
+  await replication.end()
+  return newServer
 }
 
 /** What `waybill migrate` does on a server to which everything has moved. */
@@ -179,13 +188,10 @@ export const faults: readonly Fault[] = [
     title: 'the database moves to another server by logical replication, which leaves its sequences behind',
     once: true,
     needs: ['new server'],
-    async strike({ set: { cluster, newServer, address } }) {
-      if (!newServer) throw new Error('no other server')
-      const replication = await cluster.replicateInto(newServer)
-      address.switchTo(nowhere)
-      await replication.end()
+    async strike({ set }) {
+      const newServer = await moveByReplication(set)
       await migrateAgain(newServer.url)
-      address.switchTo(newServer.port)
+      set.address.switchTo(newServer.port)
     },
   },
   {
@@ -194,15 +200,11 @@ export const faults: readonly Fault[] = [
     once: true,
     needs: ['new server'],
     async strike({ set, fleet }) {
-      const { cluster, newServer, address } = set
-      if (!newServer) throw new Error('no other server')
-      const replication = await cluster.replicateInto(newServer)
-      address.switchTo(nowhere)
-      await replication.end()
+      const newServer = await moveByReplication(set)
       const dispatchers = Array.from({ length: fleet.size }, (_, i) => i)
       for (const i of dispatchers) fleet.freeze(i)
       try {
-        address.switchTo(newServer.port)
+        set.address.switchTo(newServer.port)
         const published = 'select last_value >= 20 as yes from waybill.message_seq'
         await waitFor(() => says(newServer.url, published), { what: 'the application publishes on the new server' })
       } finally {

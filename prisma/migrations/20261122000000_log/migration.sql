@@ -787,8 +787,10 @@ $$;
 
 -- For the views below. What each open lane has read: everything that `seen` sees, up to `read_seq`, but for what the
 -- transactions in `running` wrote above their floor: they were still running then, and may have committed since.
+-- `planned_floor`: where the lowest of the deltas begins that are planned for it and not yet read; null when none is.
 create view waybill.lane_cursor as
-select l.id as lane_id, p.n, p.delivered, p.committed_at, c.read_seq, c.seen, r.xids as running, r.floors as running_floors
+select l.id as lane_id, p.n, p.delivered, p.committed_at, c.read_seq, c.seen, r.xids as running, r.floors as running_floors,
+       planned.floor as planned_floor
   from waybill.lanes l
   join lateral (select x.* from waybill.positions x where x.lane_id = l.id order by x.n desc limit 1) p on true
   join waybill.deltas t on t.lane_id = l.id and t.n = p.delta

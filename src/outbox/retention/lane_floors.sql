@@ -4,7 +4,7 @@
 -- needs everything.
 --   floor   everything up to here was read
 --   parked  lowest seq among its parked deliveries; their payload is read again at each attempt
-select l.id as lane_id, l.destination, l.shards, coalesce(least(f.floor, planned.floor), 0)::float8 as floor, parked.seq::float8 as parked
+select l.id as lane_id, l.destination, l.shards, coalesce(least(f.floor, c.planned_floor), 0)::float8 as floor, parked.seq::float8 as parked
   from waybill.lanes l
   left join lateral (select x.delta, x.after from waybill.positions x where x.lane_id = l.id order by x.n desc limit 1) p on true
   left join waybill.deltas t on t.lane_id = l.id and t.n = p.delta
@@ -16,9 +16,7 @@ select l.id as lane_id, l.destination, l.shards, coalesce(least(f.floor, planned
                 else least(p.after, t.from_floor, (select min(r) from unnest(t.running_floors) r))
            end as floor
      where t.n is not null) f on true
-  left join lateral (
-    select min(least(d.from_floor, (select min(r) from unnest(d.running_floors) r))) as floor
-      from waybill.planned_deltas d where d.lane_id = l.id and d.n > p.delta) planned on f.floor is not null
+  left join waybill.lane_cursor c on c.lane_id = l.id
   left join lateral (select d.seq from waybill.deliveries d where d.lane_id = l.id order by d.seq limit 1) parked on true
  where l.state <> 'closed'
  order by l.id
