@@ -1,4 +1,4 @@
-import type { RunStatement } from '../core/statement.js'
+import { type RunStatement, runWithPg } from '../core/statement.js'
 
 /** A pool for what is published in a transaction of its own. */
 export interface OwnPool {
@@ -13,10 +13,7 @@ export async function openPool(connectionString: string, max: number, prepared: 
   // not "waybill…": an operator may end sessions of that name to take a dispatcher's place
   const pool = createPool({ connectionString, max, applicationName: 'publisher (waybill)' })
   return {
-    run: async ({ name, text, values }) => {
-      const { rows } = await pool.query<Record<string, unknown>>(prepared ? { name, text, values } : { text, values })
-      return rows
-    },
+    run: (statement) => runWithPg(pool, statement, prepared),
     end: () => pool.end(),
   }
 }

@@ -52,8 +52,9 @@ async function call(run: RunStatement, statement: Statement): Promise<readonly u
   }
 }
 
-const plainText =
-  'select waybill.publish($1::text, $2::text::json, $3::text, $4::text::json, $5::text::uuid)::text as id'
+const plainCall = 'waybill.publish($1::text, $2::text::json, $3::text, $4::text::json, $5::text::uuid)'
+const plainText = `select ${plainCall}::text as id`
+const plainUnansweredText = `select where ${plainCall} is null`
 
 const fullText = `select waybill.publish($1::text, $2::text::json, $3::text, $4::text::json, $5::text::uuid,
   coalesce($6::text::timestamptz, clock_timestamp() + $7::text::float8 * interval '1 millisecond'),
@@ -82,7 +83,10 @@ function isPlain(message: LogMessage): boolean {
 }
 
 function plainStatement({ topic, payload, key, headers, id }: LogMessage): Statement {
-  return { name: 'waybill_publish', text: plainText, values: [topic, payload, key, headers, id] }
+  const values = [topic, payload, key, headers, id]
+  // without a dedupe key the id is the one that was given, as uuids are written
+  const unanswered = { name: 'waybill_publish', text: plainUnansweredText, rows: [{ id: id.toLowerCase() }] }
+  return { name: 'waybill_publish_id', text: plainText, values, unanswered }
 }
 
 function fullStatement(message: LogMessage): Statement {

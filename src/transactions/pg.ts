@@ -1,4 +1,4 @@
-import type { Statement } from '../core/statement.js'
+import { type PgQuery, type Statement, runWithPg } from '../core/statement.js'
 import { notOpen, type RunOptions, type TransactionKind } from './kind.js'
 
 /**
@@ -20,12 +20,6 @@ interface PgClient {
   }
   once(event: 'drain' | 'end', listener: () => void): unknown
   off(event: 'drain' | 'end', listener: () => void): unknown
-}
-
-interface PgQuery {
-  readonly name?: string
-  readonly text: string
-  readonly values?: (string | null)[]
 }
 
 export const pg: TransactionKind = (tx, how) =>
@@ -64,8 +58,7 @@ function runInPgTransaction(
     }
     // no await between looking and sending
     requireTransaction(statusOf(client), txOnly)
-    const { name, text, values } = statement
-    return (await client.query(prepared ? { name, text, values } : { text, values })).rows
+    return await runWithPg(client, statement, prepared)
   }
   const before = tails.get(client)
   if (before === undefined && !isBusy(client)) return send()

@@ -82,6 +82,16 @@ describe('the transaction of a pg client', () => {
     })
   })
 
+  it('answers with the id as the log has it, however it was written', async () => {
+    const given = 'AB5C0F5E-3C9A-4F0B-9E44-0D3C6E9F1A2B'
+    await withClient(database(), async (client) => {
+      await client.query('begin')
+      const id = await queue.publish('tx.id', 1, { tx: client, id: given })
+      await client.query('commit')
+      expect(await logged(database(), 'tx.id')).toMatchObject([{ id }])
+    })
+  })
+
   it('can use named prepared statements', async () => {
     const prepared = new Queue({ prepared: true })
     await withClient(database(), async (client) => {
