@@ -141,7 +141,8 @@ describe('what a soak is judged by', () => {
     ...{ seed: '1', minutes: 30, everyMs: 20_000, ranMs: 1_800_000, interrupted: false },
     ...{ rate: 100, highestRate: null, stretches: [], machine: null, troubles: [], published: 100, committed: 100 },
     stoppedMs: 900,
-    strikes: [{ fault: 'kill', atMs: 20_000, lastedMs: 10, recoveredMs: 5900 }],
+    stolenAtRate: null,
+    strikes: [{ fault: 'kill', atMs: 20_000, lastedMs: 10, recoveredMs: 5900, stolen: 0.1 }],
     samples: minutes.map((minute) => sampleAt(minute)),
     destinations: ['webhook', 'rabbitmq', 'kafka', 'jobs'].map(destination),
     duplicatesAllowed: 10,
@@ -181,7 +182,7 @@ describe('what a soak is judged by', () => {
   })
 
   it('a recovery has two leases, and what its fault let lie takes as long as it does at the highest rate', () => {
-    const silent = { fault: 'database-silent', atMs: 20_000, lastedMs: 8000, recoveredMs: 10_000 }
+    const silent = { fault: 'database-silent', atMs: 20_000, lastedMs: 8000, recoveredMs: 10_000, stolen: 0.2 }
     const slower = { ...silent, recoveredMs: 10_001 }
     const half = { ...fine, rate: 100, highestRate: 200 }
     expect(complaintsOf({ ...half, strikes: [silent] })).toEqual([])
@@ -189,6 +190,12 @@ describe('what a soak is judged by', () => {
       'database-silent: recovered after 10001 ms, not within 10000',
     ])
     expect(recoveryMs(silent, { ...fine, highestRate: null })).toBe(14_000)
+  })
+
+  it('a recovery may take longer while others have more of the machine than when the rate was found', () => {
+    const figures = { ...fine, rate: 100, highestRate: 200, stolenAtRate: 0.2 }
+    const strike = { fault: 'database-silent', atMs: 20_000, lastedMs: 8000, recoveredMs: 0 }
+    expect([0, 0.2, 0.6].map((stolen) => recoveryMs({ ...strike, stolen }, figures))).toEqual([10_000, 10_000, 20_000])
   })
 
   it('lag that is higher in the later half is one', () => {

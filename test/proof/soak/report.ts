@@ -14,7 +14,8 @@ export function soakTable(result: SoakResult): string {
 }
 
 function summary(r: SoakResult): string {
-  const { strikes, machine } = r
+  const { strikes, machine, stolenAtRate } = r
+  const atRate = stolenAtRate === null ? '' : ` (${percent(stolenAtRate)} while the rate was looked for)`
   const found = r.highestRate === null ? '' : ` (the lag stays flat up to ${number(r.highestRate)})`
   return markdown(
     ['soak', 'figure'],
@@ -23,7 +24,9 @@ function summary(r: SoakResult): string {
       ['transactions begun, a second', `${number(r.rate)}${found}`],
       [
         'machine',
-        machine ? `${machine.cores} cores, ${percent(machine.stolen)} stolen, ${percent(machine.idle)} idle` : '–',
+        machine
+          ? `${machine.cores} cores, ${percent(machine.stolen)} stolen${atRate}, ${percent(machine.idle)} idle`
+          : '–',
       ],
       [
         'faults',
@@ -75,9 +78,10 @@ function recoveries(result: SoakResult): string {
       name,
       String(own.length),
       ...[worst.lastedMs, worst.recoveredMs, recoveryMs(worst, result)].map((ms) => seconds(ms)),
+      percent(worst.stolen),
     ]
   })
-  return markdown(['fault', 'strikes', 'lasted, s', 'recovered within, s', 'allowed, s'], rows)
+  return markdown(['fault', 'strikes', 'lasted, s', 'recovered within, s', 'allowed, s', 'stolen'], rows)
 }
 
 function markdown(head: readonly string[], rows: readonly (readonly string[])[]): string {

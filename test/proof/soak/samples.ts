@@ -21,7 +21,7 @@ export interface Sample {
   /** Since the load began. */
   readonly atMs: number
   readonly processes: readonly ProcessSample[]
-  /** Memory was looked at while nothing was published and everything was delivered. */
+  /** Memory was looked at in the state that `atRest` makes. */
   readonly atRest: boolean
   readonly tables: readonly TableSample[]
   /** Positions stored so far, all lanes together. */
@@ -37,28 +37,21 @@ export interface Sample {
 /** Tables whose rows come and go; the log, receipts and attempts grow until their time is up. */
 const tables = ['lanes', 'deliveries', 'positions', 'deltas', 'planned_deltas', 'dispatchers', 'incarnations']
 
-/**
- * For a quiet moment: a dispatcher that is frozen does not answer. `rest` is awaited before memory is looked at, so that
- * what is under way is not counted in.
- */
-export async function takeSample(
-  url: string,
-  fleet: Fleet,
-  { startedAt, rest }: { readonly startedAt: number; readonly rest?: (() => Promise<void>) | undefined },
-): Promise<Sample> {
-  const atMs = Math.round(performance.now() - startedAt)
-  const database = await lookAtDatabase(url)
-  await rest?.()
+/** Of the database: for a quiet moment. */
+export type DatabaseSample = Pick<Sample, 'tables' | 'positions' | 'sessions' | 'lag'>
+
+/** Of the dispatchers that are never killed; one that is frozen does not answer. */
+export async function lookAtProcesses(fleet: Fleet): Promise<ProcessSample[]> {
   const processes: ProcessSample[] = []
   for (let dispatcher = 0; dispatcher < fleet.spared; dispatcher++) {
     const memory = await fleet.memory(dispatcher)
     const descriptors = (await readdir(`/proc/${fleet.pid(dispatcher)}/fd`)).length
     processes.push({ dispatcher, descriptors, ...memory })
   }
-  return { atMs, processes, ...database, atRest: rest !== undefined, checkerRss: process.memoryUsage().rss }
+  return processes
 }
 
-async function lookAtDatabase(url: string): Promise<Pick<Sample, 'tables' | 'positions' | 'sessions' | 'lag'>> {
+export async function lookAtDatabase(url: string): Promise<DatabaseSample> {
   const counted = tables.map((name) => `select '${name}' as name, count(*)::int as rows from waybill.${name}`)
   return withClient(url, async (client) => {
     const sizes = await client.query<TableSample>(

@@ -7,7 +7,8 @@ import { untilAllDelivered } from '../run.js'
 import { type OpenScene, openScene } from '../scene.js'
 import { type Stage, untilDelivered } from '../stage.js'
 import { tally } from '../tally.js'
-import { type Sample, lagOf, takeSample } from './samples.js'
+import { atRest } from './at-rest.js'
+import { type ProcessSample, type Sample, lagOf, lookAtDatabase, lookAtProcesses } from './samples.js'
 import { type CpuTimes, readCpuTimes, sharesOf } from './machine.js'
 import { type Stretch, highestFlat, stretch } from './rate.js'
 import { type Strike, drawn, strikeAndRecover } from './strikes.js'
@@ -59,6 +60,8 @@ class Run {
   readonly #samples: Sample[] = []
   readonly #troubles: string[] = []
   #highest: number | null = null
+  /** While the highest rate was looked for. */
+  #stolenAtRate: number | null = null
   #startedAt = performance.now()
   #endedAt: number | undefined
   #cpuBefore: CpuTimes | undefined
@@ -103,7 +106,7 @@ class Run {
     const ranMs = Math.round((this.#endedAt ?? this.#startedAt) - this.#startedAt)
     const counted = {
       ...{ seed, minutes, everyMs, ranMs, interrupted: signal.aborted },
-      ...{ rate: load.rate, highestRate: this.#highest, stretches: this.#stretches },
+      ...{ rate: load.rate, highestRate: this.#highest, stretches: this.#stretches, stolenAtRate: this.#stolenAtRate },
       machine: this.#cpuBefore ? sharesOf(this.#cpuBefore, await readCpuTimes()) : null,
       ...{ strikes: this.#strikes, samples: this.#samples, troubles: this.#troubles },
       ...{ published: load.published, stoppedMs: this.#stoppedMs, ...(await tally(scene, load)) },
@@ -115,6 +118,7 @@ class Run {
     const { load, scene } = this.#opened
     const { signal } = this.#o
     const { url } = scene.set.cluster
+    const before = await readCpuTimes()
     this.#highest = await withClient(url, (client) =>
       highestFlat(async (rate) => {
         const source = {
@@ -138,6 +142,7 @@ class Run {
         return tried
       }),
     )
+    this.#stolenAtRate = sharesOf(before, await readCpuTimes()).stolen
     const taken = Math.max(1, Math.round(rateShare * this.#highest))
     this.#say(`the lag stays flat up to ${this.#highest} transactions/s; ${taken} from here on`)
     return taken
@@ -174,20 +179,18 @@ class Run {
     return Math.max(6, Math.round(this.#o.minutes))
   }
 
-  /** The two that are compared are taken at rest: the load is paused until everything is delivered. */
-  async #sample(atRest = false): Promise<void> {
+  /** `compared`: memory is looked at in a state that is the same each time. */
+  async #sample(compared = false): Promise<void> {
     const { scene, load } = this.#opened
-    const rest = async (): Promise<void> => {
-      await load.stop()
-      await untilAllDelivered(scene)
-    }
-    const startedAt = this.#startedAt
-    const sample = await takeSample(scene.set.url, scene.fleet, { startedAt, rest: atRest ? rest : undefined })
-    if (atRest) load.start()
-    this.#samples.push(sample)
-    const heaps = sample.processes.map(({ heapUsed, rss }) => `heap ${mib(heapUsed)}, rss ${mib(rss)} MiB`)
+    const atMs = Math.round(performance.now() - this.#startedAt)
+    const database = await lookAtDatabase(scene.set.url)
+    const look = (): Promise<ProcessSample[]> => lookAtProcesses(scene.fleet)
+    const processes = await (compared ? atRest(scene, load, look) : look())
+    this.#samples.push({ atMs, processes, ...database, atRest: compared, checkerRss: process.memoryUsage().rss })
+    const heaps = processes.map(({ heapUsed, rss }) => `heap ${mib(heapUsed)}, rss ${mib(rss)} MiB`)
+    const rest = compared ? ' at rest' : ''
     this.#say(
-      `${load.committed} committed, lag ${sample.lag}; ${heaps.join('; ')}; checker ${mib(sample.checkerRss)} MiB`,
+      `${load.committed} committed, lag ${database.lag}; ${heaps.join('; ')}${rest}; checker ${mib(process.memoryUsage().rss)} MiB`,
     )
   }
 

@@ -1,6 +1,7 @@
 import { type Fault, type Scene, faults, strike } from '../faults.js'
 import { waitFor } from '../../support/wait-for.js'
 import { withClient } from '../../support/with-client.js'
+import { readCpuTimes, sharesOf } from './machine.js'
 
 /**
  * Faults that leave the same servers running, so that they can strike for hours. Left out: `failover`, `dump-restore` and
@@ -37,11 +38,14 @@ export interface Strike {
   readonly lastedMs: number
   /** From its end until all that was published before its end was delivered. */
   readonly recoveredMs: number
+  /** Share of the machine's cores that others had from its start until recovery. */
+  readonly stolen: number
 }
 
 /** It strikes, and what was published until its end is waited for. */
 export async function strikeAndRecover(fault: Fault, scene: Scene, startedAt: number): Promise<Strike> {
   const began = performance.now()
+  const before = await readCpuTimes()
   await strike(fault, scene)
   const ended = performance.now()
   const tip = await waitFor(() => lastSeq(scene.set.url).catch(() => undefined), { what: 'the database answers' })
@@ -50,6 +54,7 @@ export async function strikeAndRecover(fault: Fault, scene: Scene, startedAt: nu
   return {
     ...{ fault: fault.name, atMs: Math.round(began - startedAt) },
     ...{ lastedMs: Math.round(ended - began), recoveredMs: Math.round(performance.now() - ended) },
+    stolen: sharesOf(before, await readCpuTimes()).stolen,
   }
 }
 

@@ -20,6 +20,8 @@ export interface SoakFigures extends Tally {
   /** At which the lag stayed flat without faults; null where the rate was given. */
   readonly highestRate: number | null
   readonly stretches: readonly Stretch[]
+  /** Share of the machine's cores that others had while that rate was looked for; null where it was given. */
+  readonly stolenAtRate: number | null
   readonly machine: MachineShares | null
   readonly strikes: readonly Strike[]
   readonly samples: readonly Sample[]
@@ -81,10 +83,12 @@ export function complaintsOf(figures: SoakFigures): string[] {
 
 /**
  * How long recovery from a strike may take: two leases, and for what was published while it lasted, and may all be
- * waiting, the time that it takes at the highest rate.
+ * waiting, the time that it takes at the highest rate. Where others had more of the machine than when that rate was found,
+ * everything may take longer by as much.
  */
-export function recoveryMs({ lastedMs }: Strike, { rate, highestRate }: SoakFigures): number {
-  return Math.round(2 * leaseMs + lastedMs * Math.min(1, rate / (highestRate ?? rate)))
+export function recoveryMs({ lastedMs, stolen }: Strike, { rate, highestRate, stolenAtRate }: SoakFigures): number {
+  const slower = Math.max(1, (1 - (stolenAtRate ?? stolen)) / (1 - stolen))
+  return Math.round(slower * (2 * leaseMs + lastedMs * Math.min(1, rate / (highestRate ?? rate))))
 }
 
 /** Recoveries that took too long, lag that is higher in the later half, and an end that took long. */
