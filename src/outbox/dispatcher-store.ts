@@ -131,10 +131,14 @@ export async function fallAsleep(db: Queryable): Promise<{ xmax: string }> {
   return { xmax: rows[0]?.xmax as string }
 }
 
-/** Answers a notification: publishers stop notifying until somebody falls asleep after the ticket that it named. */
+/**
+ * Answers a notification: publishers stop notifying until somebody falls asleep after the ticket that it named. A ticket
+ * of before a crash, which emptied both sequences, is none: nobody was asked for it, and it would silence those to come.
+ */
 export async function wakeUp(db: Queryable, ticket: string): Promise<void> {
   await db.query(
-    `select setval('waybill.awake', greatest($1::bigint, 0), true) from waybill.awake w where w.last_value < $1::bigint`,
+    `select setval('waybill.awake', $1::bigint, true) from waybill.awake w, waybill.asleep a
+      where w.is_called and w.last_value < $1::bigint and $1::bigint <= a.last_value`,
     [ticket],
   )
 }

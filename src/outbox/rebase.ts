@@ -9,7 +9,7 @@
  * A sequence's values come with a dump, so what is published here lies above every stored ceiling: nothing is lost, and
  * what comes twice at most is what was open here at the tick and ended while 3 read.
  *
- * Where seqs were given out again (the sequence was not brought along, and somebody published before it was mended) what
+ * Publishers set a sequence right that was not brought along. Where they could not tell and seqs were given out again, what
  * the old server left is read to its end first, then everything from the start: among it, for the first time, what was
  * published here with those seqs. So most keys keep their order; where xids of the two servers overlap, not all.
  */

@@ -1,5 +1,6 @@
 import pg from 'pg'
 import { describe, expect, it } from 'vitest'
+import { wakeUp } from '../../src/outbox/dispatcher-store.js'
 import { Cluster } from '../support/cluster.js'
 import { ScriptedAdapter, publish, startDispatcher } from '../support/dispatching.js'
 import { startSwitchProxy } from '../support/switch-proxy.js'
@@ -93,6 +94,43 @@ describe('the database fails', () => {
     }
     await dispatcher.stop()
     await fresh.end()
+    await pool.end()
+  })
+
+  it('crashes, which empties the sequences of who sleeps: who falls asleep after it is woken, and a ticket of before silences nobody', async () => {
+    const cluster = await Cluster.create()
+    const pool = openPool(cluster.url)
+    const adapter = new ScriptedAdapter()
+    // heartbeats are 27 s apart
+    const dispatcher = await startDispatcher({
+      ...{ pool, destinations: { crm: { adapter } }, leaseMs: 60_000, listenUrl: cluster.url },
+    })
+    const tickets = async (): Promise<unknown> =>
+      (
+        await pool.query(
+          `select pg_sequence_last_value('waybill.asleep')::int as asleep, pg_sequence_last_value('waybill.awake')::int as awake`,
+        )
+      ).rows[0]
+    const delivers = async (topic: string): Promise<void> => {
+      const id = await publish(pool, topic, {})
+      await waitFor(() => adapter.ids().includes(id), { timeoutMs: 15_000, what: topic })
+    }
+    for (let i = 0; i < 4; i++) {
+      await delivers('before')
+      await waitFor(() => dispatcher.asleep)
+    }
+    expect(((await tickets()) as { asleep: number }).asleep).toBeGreaterThan(2)
+    await cluster.crash()
+    await cluster.start()
+    // its stager drew two, and nobody from awake since: publishers notify
+    const again = async (): Promise<boolean> => ((await tickets()) as { asleep: number }).asleep === 2
+    await waitFor(() => again().catch(() => false), { timeoutMs: 60_000, what: 'it fell asleep again' })
+    await wakeUp(pool, '3')
+    expect(await tickets()).toEqual({ asleep: 2, awake: 0 })
+    await waitFor(() => dispatcher.asleep)
+    await delivers('after')
+    await waitFor(async () => ((await tickets()) as { awake: number }).awake === 2, { what: 'its answer' })
+    await dispatcher.stop()
     await pool.end()
   })
 

@@ -105,12 +105,16 @@ function expectOrder(
     ).toEqual(log.filter((id) => keys.get(id) === key))
 }
 
-async function restoredWithoutSequences(): Promise<{ old: Old; pool: pg.Pool }> {
+/**
+ * With sequences that stand where they began. `seenHere`: but those of who sleeps, by which publishers tell that the server
+ * is another, as where two servers were switched over to and fro.
+ */
+async function restoredWithoutSequences(seenHere: boolean): Promise<{ old: Old; pool: pg.Pool }> {
   const old = await oldServer()
   const cluster = await Cluster.blank()
   const pool = openPool(cluster.url)
   await old.cluster.restoreInto(cluster)
-  for (const sequence of ['message_seq', 'lanes_id_seq', 'audit_id_seq'])
+  for (const sequence of ['message_seq', 'lanes_id_seq', 'audit_id_seq', ...(seenHere ? [] : ['asleep', 'awake'])])
     await pool.query(`alter sequence waybill.${sequence} restart`)
   return { old, pool }
 }
@@ -206,8 +210,48 @@ describe('a logical dump is restored into another server', () => {
     expect((await here.query(`select from waybill.audit where action = 'rebase'`)).rowCount).toBe(1)
   }, 180_000)
 
-  it('whose sequences did not come along, and somebody published: lanes read all of the log again, and nothing is lost', async () => {
-    const { pool } = await restoredWithoutSequences()
+  it('whose sequences did not come along, and many publish at once: none uses a seq again, and nothing is read again', async () => {
+    const { old, pool } = await restoredWithoutSequences(false)
+    const log = await idsInLog(pool)
+    const last = log.length
+    const clients = await Promise.all(Array.from({ length: 6 }, () => pool.connect()))
+    const open = clients.map(async (client, i) => {
+      await client.query('begin')
+      const [id, listed] = [
+        await publish(client, 'first', { i }, { key: `first-${i}` }),
+        await client.query<{ ids: string[] }>(
+          `select waybill.publish_many('{first}', '{1}', array[$1::text], null, null, null, null, null, null, null) as ids`,
+          [`first-${i}`],
+        ),
+      ]
+      return [id, ...(listed.rows[0]?.ids ?? [])]
+    })
+    // nobody waits for the transaction of whoever put the sequence right
+    const ids = (await Promise.all(open)).flat()
+    for (const client of clients) {
+      await client.query('commit')
+      client.release()
+    }
+    for (let i = 0; i < 60; i++) ids.push(await publish(pool, 'early', { i }, { key: `k${i % 3}` }))
+    const { rows } = await pool.query<{ lowest: string; mended: string }>(
+      `select (select min(m.seq)::text from waybill.messages m where m.id = any($1::uuid[])) as lowest,
+              (select count(*)::text from waybill.audit a where a.action = 'mend_sequence') as mended`,
+      [ids],
+    )
+    expect(Number(rows[0]?.lowest)).toBeGreaterThan(last)
+    expect(rows[0]?.mended).toBe('1')
+    const adapter = new ScriptedAdapter()
+    await start(pool, adapter)
+    const received = (): string[] => [...old.delivered, ...adapter.ids()]
+    const all = await idsInLog(pool)
+    expect(all).toEqual([...log, ...all.filter((id) => ids.includes(id))])
+    await waitFor(() => all.every((id) => received().includes(id)), { what: 'all of the log' })
+    expect(duplicates(received())).toEqual([])
+    expectOrder(all, await keysInLog(pool), received())
+  }, 180_000)
+
+  it('whose message_seq alone did not come along, and somebody published: lanes read all of the log again, and nothing is lost', async () => {
+    const { pool } = await restoredWithoutSequences(true)
     const hidden: string[] = []
     for (let i = 0; i < 200; i++) hidden.push(await publish(pool, 'hidden', { i }, { key: `h${i % 3}` }))
     const adapter = new ScriptedAdapter()
@@ -223,8 +267,8 @@ describe('a logical dump is restored into another server', () => {
     expect(rows[0]?.target.fromStart).toEqual(rows[0]?.target.lanes)
   }, 180_000)
 
-  it('whose sequences did not come along: what was published meanwhile comes after what the old server left, key by key', async () => {
-    const { old, pool } = await restoredWithoutSequences()
+  it('whose message_seq alone did not come along: what was published meanwhile comes after what the old server left, key by key', async () => {
+    const { old, pool } = await restoredWithoutSequences(true)
     const log = await idsInLog(pool)
     // fewer than the old server had seqs: all of these were used there
     for (let i = 0; i < 60; i++) log.push(await publish(pool, 'hidden', { i }, { key: `k${i % 3}` }))
@@ -237,7 +281,7 @@ describe('a logical dump is restored into another server', () => {
   }, 180_000)
 
   it('whose sequences did not come along, before anybody publishes: they are set right, and nothing is read again', async () => {
-    const { old, pool } = await restoredWithoutSequences()
+    const { old, pool } = await restoredWithoutSequences(false)
     const adapter = new ScriptedAdapter()
     await start(pool, adapter)
     for (let i = 0; i < 20; i++) await publish(pool, 'after', { i }, { key: `k${i % 3}` })

@@ -66,7 +66,6 @@ export class Stage {
         webhookLink,
         drained: new ArrivalLog(),
         silenced: [],
-        readAgain: false,
       },
       url: `postgres://postgres@127.0.0.1:${address.port}/postgres`,
     }
@@ -124,8 +123,6 @@ export interface StageSet {
   readonly drained: ArrivalLog
   /** Destinations whose network fell silent, once for each time: what was in flight there is sent again. */
   readonly silenced: string[]
-  /** Lanes were told to read all of the log again. */
-  readAgain: boolean
 }
 
 /** What a fault needs of the stage beyond the usual. */

@@ -20,8 +20,6 @@ export interface DestinationCount {
 export interface Tally {
   readonly committed: number
   readonly destinations: readonly DestinationCount[]
-  /** Lanes read all of the log again, and can't tell what was published with seqs that were used before. */
-  readonly readAgain: boolean
   /** On a new server what clients had open while lanes found their way may come twice, jobs too. */
   readonly jobsTwiceAllowed: number
   /** Duplicates that so many starts of lanes allow, a window for each, all destinations together. */
@@ -51,11 +49,9 @@ export async function tally({ stage, set, fleet }: Scene, load: Load): Promise<T
     }
   })
   const starts = (await takenOver(set.url)) + fleet.restarts + set.silenced.length * shards
-  const allowed = starts * window + stage.partner.denied
-  const { readAgain } = set
-  const duplicatesAllowed = readAgain ? allowed + destinations.length * ledger.length : allowed
-  const jobsTwiceAllowed = readAgain ? ledger.length : set.newServer ? load.clients : 0
-  return { committed: ledger.length, destinations, readAgain, jobsTwiceAllowed, duplicatesAllowed }
+  const duplicatesAllowed = starts * window + stage.partner.denied
+  const jobsTwiceAllowed = set.newServer ? load.clients : 0
+  return { committed: ledger.length, destinations, jobsTwiceAllowed, duplicatesAllowed }
 }
 
 function countTakenBack(ledger: Iterable<Arrival>, list: Iterable<Arrival>, rolledBack: ReadonlySet<string>): number {

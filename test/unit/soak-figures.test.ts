@@ -146,7 +146,6 @@ describe('what a soak is judged by', () => {
     samples: minutes.map((minute) => sampleAt(minute)),
     destinations: ['webhook', 'rabbitmq', 'kafka', 'jobs'].map(destination),
     duplicatesAllowed: 10,
-    readAgain: false,
     jobsTwiceAllowed: 0,
   }
   const last = (changed: Partial<Sample>): Partial<SoakFigures> => ({

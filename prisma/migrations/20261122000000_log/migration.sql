@@ -69,6 +69,17 @@ create index dedupe_keys_expires_at on waybill.dedupe_keys (expires_at);
 -- asleep; whoever hears a notification sets awake to the ticket that it names. Publishers notify while asleep is ahead.
 create sequence waybill.asleep as bigint minvalue 0 start 0 cache 1 no cycle;
 create sequence waybill.awake as bigint minvalue 0 start 0 cache 1 no cycle;
+-- Unlogged (PostgreSQL 15 and later), so that nothing was drawn from awake where this log may have come from elsewhere:
+-- after a crash, a promotion, in a physical copy, and where logical replication brought the tables without sequences.
+-- There guard_sequence() is asked before anything is published.
+do $$
+begin
+  if current_setting('server_version_num')::int >= 150000 then
+    alter sequence waybill.asleep set unlogged;
+    alter sequence waybill.awake set unlogged;
+  end if;
+end
+$$;
 select nextval('waybill.asleep'), nextval('waybill.awake');
 
 -- ── Configuration as last deployed ───────────────────────────────────────────────────────────────────────────────
@@ -201,6 +212,14 @@ create table waybill.positions (
 );
 comment on column waybill.positions.after is 'Read up to here within the delta; the delta is drained when it is its ceiling.';
 comment on column waybill.positions.delivered is 'Messages delivered by this lane since it began.';
+
+-- What message_seq must have reached: the greatest stored seq, and all that a lane has stored of it.
+create view waybill.message_seq_used as
+select greatest((select m.seq from waybill.messages m order by m.seq desc limit 1), stored.least, 0) as seq
+  from (select max(greatest(t.to_floor, t.from_floor, t.ceiling)) as least
+          from waybill.lanes l
+          cross join lateral (select p.delta from waybill.positions p where p.lane_id = l.id order by p.n desc limit 1) p
+          join waybill.deltas t on t.lane_id = l.id and t.n = p.delta) stored;
 
 -- Only what left the fast path.
 create table waybill.deliveries (
@@ -346,6 +365,46 @@ begin
 end
 $$;
 
+-- For a server on which nothing was drawn from waybill.awake: before the first publish there message_seq is set ahead of
+-- all that was used. A message with a seq that was used before would overtake older ones of its key, and a lane that knows
+-- that seq would have to read all of the log again. One session at a time; what it does is there at once, for all.
+create function waybill.guard_sequence() returns void
+language plpgsql volatile
+as $$
+declare
+  last bigint;
+  used bigint;
+begin
+  while pg_sequence_last_value('waybill.awake') is null loop
+    -- not for the transaction, which may be long; and not waited for, so that nobody can be in a deadlock with it
+    if not pg_try_advisory_lock(7718266, 4) then
+      perform pg_sleep(0.005);
+      continue;
+    end if;
+    begin
+      if pg_sequence_last_value('waybill.awake') is null then
+        select s.last_value - case when s.is_called then 0 else 1 end, u.seq into last, used
+          from waybill.message_seq s, waybill.message_seq_used u;
+        if last < used then
+          perform setval('waybill.message_seq', used + 1000);
+          insert into waybill.audit (action, target, reason)
+          values ('mend_sequence', jsonb_build_object('from', last, 'least', used, 'to', used + 1000),
+                  'waybill.message_seq did not come along to this server');
+        end if;
+        -- ahead of awake: whoever fell asleep before this is told
+        perform nextval('waybill.asleep');
+        perform nextval('waybill.asleep');
+        perform nextval('waybill.awake');
+      end if;
+      perform pg_advisory_unlock(7718266, 4);
+    exception when others or query_canceled then
+      perform pg_advisory_unlock(7718266, 4);
+      raise;
+    end;
+  end loop;
+end
+$$;
+
 -- Publishes in the caller's transaction. Any language; EXECUTE is all that it takes.
 --   topic         what the message is about: order.created
 --   payload       JSON, kept byte for byte; at most 1 MiB (waybill.max_payload_bytes)
@@ -377,36 +436,40 @@ declare
   first_id uuid;
 begin
   -- Expressions and not PERFORM: they start no executor (5 to 20 µs each). And few of them: each is set up anew in each
-  -- transaction (1 to 5 µs). What needs no closer look is not handed to another function (10 µs).
+  -- transaction (1 to 5 µs). Most publishes ask this one question: a plain message, valid, and nobody sleeps. The xid is
+  -- drawn first: a dispatcher that falls asleep now finds this transaction running and waits for its end.
   if id is null then id := waybill.uuid_v7(); end if;
   if (headers is null and destinations is null and dedupe_key is null and run_at is null and not key_lock
       and waybill.is_topic(topic) and waybill.is_key(key)
-      and octet_length(payload::text) <= waybill.max_payload_bytes()) is true then
+      and octet_length(payload::text) <= waybill.max_payload_bytes()
+      and pg_current_xact_id() is not null
+      and pg_sequence_last_value('waybill.asleep') <= pg_sequence_last_value('waybill.awake')) is true then
     insert into waybill.messages (id, topic, key, payload) values (id, topic, key, payload);
+    return id;
+  end if;
+  if waybill.check_message(topic, payload, key, headers, destinations) is null then end if;
+  if pg_sequence_last_value('waybill.awake') is null then perform waybill.guard_sequence(); end if;
+  if dedupe_key is not null then
+    insert into waybill.dedupe_keys as k (topic, dedupe_key, message_id, expires_at)
+    values (topic, dedupe_key, id, clock_timestamp() + coalesce(dedupe_window, interval '24 hours'))
+    on conflict on constraint dedupe_keys_pkey do update
+      set message_id = excluded.message_id, expires_at = excluded.expires_at
+      where k.expires_at <= clock_timestamp();
+    if not found then
+      select k.message_id into first_id from waybill.dedupe_keys k
+       where k.topic = publish.topic and k.dedupe_key = publish.dedupe_key;
+      return first_id;
+    end if;
+  end if;
+  if key_lock and key is not null then
+    perform pg_advisory_xact_lock(hashtextextended(key, 7718266));
+  end if;
+  if run_at > clock_timestamp() then
+    insert into waybill.scheduled (id, run_at, topic, key, payload, headers, destinations)
+    values (id, run_at, topic, key, payload, headers, destinations);
   else
-    if waybill.check_message(topic, payload, key, headers, destinations) is null then end if;
-    if dedupe_key is not null then
-      insert into waybill.dedupe_keys as k (topic, dedupe_key, message_id, expires_at)
-      values (topic, dedupe_key, id, clock_timestamp() + coalesce(dedupe_window, interval '24 hours'))
-      on conflict on constraint dedupe_keys_pkey do update
-        set message_id = excluded.message_id, expires_at = excluded.expires_at
-        where k.expires_at <= clock_timestamp();
-      if not found then
-        select k.message_id into first_id from waybill.dedupe_keys k
-         where k.topic = publish.topic and k.dedupe_key = publish.dedupe_key;
-        return first_id;
-      end if;
-    end if;
-    if key_lock and key is not null then
-      perform pg_advisory_xact_lock(hashtextextended(key, 7718266));
-    end if;
-    if run_at > clock_timestamp() then
-      insert into waybill.scheduled (id, run_at, topic, key, payload, headers, destinations)
-      values (id, run_at, topic, key, payload, headers, destinations);
-    else
-      insert into waybill.messages (id, topic, key, payload, headers, destinations)
-      values (id, topic, key, payload, headers, destinations);
-    end if;
+    insert into waybill.messages (id, topic, key, payload, headers, destinations)
+    values (id, topic, key, payload, headers, destinations);
   end if;
   -- after the insert: a dispatcher that falls asleep now finds this transaction running and waits for its end
   if pg_sequence_last_value('waybill.asleep') > pg_sequence_last_value('waybill.awake')
@@ -466,6 +529,7 @@ begin
     raise exception using errcode = '22023', message = format('%s (element %s of %s)', refusal, at_element, n),
       hint = remedy, column = at_element::text;
   end;
+  if pg_sequence_last_value('waybill.awake') is null then perform waybill.guard_sequence(); end if;
   for r in
     select i::int as i from unnest(dedupe_keys) with ordinality d(k, i)
      where d.k is not null order by topics[d.i::int] collate "C", d.k collate "C", d.i
@@ -532,6 +596,7 @@ as $$
 begin
   staged := 0;
   staged_to := clock_timestamp();
+  if pg_sequence_last_value('waybill.awake') is null then perform waybill.guard_sequence(); end if;
   if pg_try_advisory_xact_lock(7718266, 1) then
     with due as (
       delete from waybill.scheduled d
