@@ -372,17 +372,17 @@ create function waybill.guard_sequence() returns void
 language plpgsql volatile
 as $$
 declare
+  mine boolean := false;
   last bigint;
   used bigint;
 begin
   while pg_sequence_last_value('waybill.awake') is null loop
-    -- not for the transaction, which may be long; and not waited for, so that nobody can be in a deadlock with it
-    if not pg_try_advisory_lock(7718266, 4) then
-      perform pg_sleep(0.005);
-      continue;
-    end if;
     begin
-      if pg_sequence_last_value('waybill.awake') is null then
+      -- not for the transaction, which may be long; and not waited for, so that nobody can be in a deadlock with it
+      mine := pg_try_advisory_lock(7718266, 4);
+      if not mine then
+        perform pg_sleep(0.005);
+      elsif pg_sequence_last_value('waybill.awake') is null then
         select s.last_value - case when s.is_called then 0 else 1 end, u.seq into last, used
           from waybill.message_seq s, waybill.message_seq_used u;
         if last < used then
@@ -396,9 +396,12 @@ begin
         perform nextval('waybill.asleep');
         perform nextval('waybill.awake');
       end if;
-      perform pg_advisory_unlock(7718266, 4);
+      if mine then
+        perform pg_advisory_unlock(7718266, 4);
+        mine := false;
+      end if;
     exception when others or query_canceled then
-      perform pg_advisory_unlock(7718266, 4);
+      if mine then perform pg_advisory_unlock(7718266, 4); end if;
       raise;
     end;
   end loop;
