@@ -7,7 +7,7 @@ export interface Statement {
   readonly values: (string | null)[]
   /**
    * The same without an answer, for drivers whose word is enough that it ran, and the rows that it would have given: of
-   * what a publish costs, the row is a tenth.
+   * a transaction that publishes, the row is a twenty-fifth.
    */
   readonly unanswered?: { readonly name: string; readonly text: string; readonly rows: readonly unknown[] }
 }
