@@ -105,9 +105,9 @@ describe('the database fails', () => {
     const dispatcher = await startDispatcher({
       ...{ pool, destinations: { crm: { adapter } }, leaseMs: 60_000, listenUrl: cluster.url },
     })
-    const tickets = async (): Promise<unknown> =>
+    const tickets = async () =>
       (
-        await pool.query(
+        await pool.query<{ asleep: number | null; awake: number | null }>(
           `select pg_sequence_last_value('waybill.asleep')::int as asleep, pg_sequence_last_value('waybill.awake')::int as awake`,
         )
       ).rows[0]
@@ -119,17 +119,17 @@ describe('the database fails', () => {
       await delivers('before')
       await waitFor(() => dispatcher.asleep)
     }
-    expect(((await tickets()) as { asleep: number }).asleep).toBeGreaterThan(2)
+    expect((await tickets())?.asleep).toBeGreaterThan(2)
     await cluster.crash()
     await cluster.start()
     // its stager drew two, and nobody from awake since: publishers notify
-    const again = async (): Promise<boolean> => ((await tickets()) as { asleep: number }).asleep === 2
+    const again = async (): Promise<boolean> => (await tickets())?.asleep === 2
     await waitFor(() => again().catch(() => false), { timeoutMs: 60_000, what: 'it fell asleep again' })
     await wakeUp(pool, '3')
     expect(await tickets()).toEqual({ asleep: 2, awake: 0 })
     await waitFor(() => dispatcher.asleep)
     await delivers('after')
-    await waitFor(async () => ((await tickets()) as { awake: number }).awake === 2, { what: 'its answer' })
+    await waitFor(async () => (await tickets())?.awake === 2, { what: 'its answer' })
     await dispatcher.stop()
     await pool.end()
   })

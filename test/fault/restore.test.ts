@@ -217,13 +217,11 @@ describe('a logical dump is restored into another server', () => {
     const clients = await Promise.all(Array.from({ length: 6 }, () => pool.connect()))
     const open = clients.map(async (client, i) => {
       await client.query('begin')
-      const [id, listed] = [
-        await publish(client, 'first', { i }, { key: `first-${i}` }),
-        await client.query<{ ids: string[] }>(
-          `select waybill.publish_many('{first}', '{1}', array[$1::text], null, null, null, null, null, null, null) as ids`,
-          [`first-${i}`],
-        ),
-      ]
+      const id = await publish(client, 'first', { i }, { key: `first-${i}` })
+      const listed = await client.query<{ ids: string[] }>(
+        `select waybill.publish_many('{first}', '{1}', array[$1::text], null, null, null, null, null, null, null) as ids`,
+        [`first-${i}`],
+      )
       return [id, ...(listed.rows[0]?.ids ?? [])]
     })
     // nobody waits for the transaction of whoever put the sequence right

@@ -3,7 +3,7 @@ import { Queue } from '../../src/index.js'
 import { type TestDatabase, createTestDatabase } from '../support/database.js'
 import { withClient } from './publish-fixture.js'
 
-/** What `publish` of dispatchers and menders excludes each other by. */
+/** By which whoever puts the sequence right keeps all others out. */
 const lock = '7718266, 4'
 
 describe.each(['pg18', 'pg15'] as const)('a database to which sequences did not come along, on %s', (server) => {

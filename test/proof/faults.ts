@@ -203,15 +203,11 @@ export const faults: readonly Fault[] = [
       const newServer = await moveByReplication(set)
       const moved = 'select coalesce(max(seq), 0)::text as seq from waybill.messages'
       const { rows } = await withClient(newServer.url, (client) => client.query<{ seq: string }>(moved))
-      const dispatchers = Array.from({ length: fleet.size }, (_, i) => i)
-      for (const i of dispatchers) fleet.freeze(i)
-      try {
+      await fleet.whileFrozen(0, () => {
         set.address.switchTo(newServer.port)
         const published = `select count(*) >= 20 as yes from waybill.messages where seq > ${rows[0]?.seq ?? 0}`
-        await waitFor(() => says(newServer.url, published), { what: 'the application publishes on the new server' })
-      } finally {
-        for (const i of dispatchers) fleet.thaw(i)
-      }
+        return waitFor(() => says(newServer.url, published), { what: 'the application publishes on the new server' })
+      })
     },
   },
   {

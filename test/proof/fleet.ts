@@ -88,6 +88,17 @@ export class Fleet {
     this.#members[index]?.signal('SIGCONT')
   }
 
+  /** `work` while those from this one on are frozen. */
+  async whileFrozen<T>(from: number, work: () => Promise<T>): Promise<T> {
+    const frozen = Array.from({ length: this.size - from }, (_, i) => from + i)
+    for (const i of frozen) this.freeze(i)
+    try {
+      return await work()
+    } finally {
+      for (const i of frozen) this.thaw(i)
+    }
+  }
+
   async stop(): Promise<void> {
     this.#stopping = true
     await Promise.all(

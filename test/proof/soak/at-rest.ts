@@ -14,18 +14,14 @@ const loadMs = 2000
  */
 export async function atRest<T>(scene: Scene, load: Load, measure: () => Promise<T>): Promise<T> {
   const { set, fleet } = scene
-  const others = Array.from({ length: fleet.size - 1 }, (_, i) => i + 1)
-  for (const i of others) fleet.freeze(i)
-  try {
+  const rested = fleet.whileFrozen(1, async () => {
     const alone = `select bool_and(d.pid = ${fleet.pid(0)}) as yes
                      from waybill.lanes l left join waybill.dispatchers d on d.id = l.dispatcher`
     await waitFor(() => says(set.url, alone), { timeoutMs: 60_000, what: 'one dispatcher holds all lanes' })
     await sleep(loadMs)
     await load.stop()
     await untilAllDelivered(scene)
-    return await measure()
-  } finally {
-    for (const i of others) fleet.thaw(i)
-    load.start()
-  }
+    return measure()
+  })
+  return rested.finally(() => load.start())
 }

@@ -186,11 +186,12 @@ class Run {
     const database = await lookAtDatabase(scene.set.url)
     const look = (): Promise<ProcessSample[]> => lookAtProcesses(scene.fleet)
     const processes = await (compared ? atRest(scene, load, look) : look())
-    this.#samples.push({ atMs, processes, ...database, atRest: compared, checkerRss: process.memoryUsage().rss })
+    const checkerRss = process.memoryUsage().rss
+    this.#samples.push({ atMs, processes, ...database, atRest: compared, checkerRss })
     const heaps = processes.map(({ heapUsed, rss }) => `heap ${mib(heapUsed)}, rss ${mib(rss)} MiB`)
     const rest = compared ? ' at rest' : ''
     this.#say(
-      `${load.committed} committed, lag ${database.lag}; ${heaps.join('; ')}${rest}; checker ${mib(process.memoryUsage().rss)} MiB`,
+      `${load.committed} committed, lag ${database.lag}; ${heaps.join('; ')}${rest}; checker ${mib(checkerRss)} MiB`,
     )
   }
 
