@@ -2,8 +2,17 @@ import type pg from 'pg'
 
 export type RoleKind = 'publisher' | 'dispatcher' | 'observer' | 'consumer'
 
-/** They run with the owner's rights (SECURITY DEFINER), so a publisher needs nothing on tables and sequences. */
-const publishing = ['publish', 'publish_many', 'cancel']
+/** They run with the owner's rights (SECURITY DEFINER). `wake_dispatchers` is part of the default of `messages.xid`. */
+const publishing = ['publish', 'publish_many', 'cancel', 'wake_dispatchers']
+/**
+ * For what a plain publish inserts itself. `xid` and `seq` are not among the columns: only their defaults write them, in
+ * the order that readers rely on, and a seq that is drawn by hand is only left out. Nobody is woken or silenced by a look.
+ */
+const inserting = [
+  'grant insert (id, topic, key, payload, headers) on waybill.messages',
+  'grant usage on sequence waybill.message_seq',
+  'grant select on sequence waybill.asleep, waybill.awake',
+]
 /** Likewise. Of a consumer's own inbox, it may do the upkeep too: the retention is not its to set. */
 const consuming = ['inbox_claim', 'inbox_forget', 'inbox_maintain']
 
@@ -13,7 +22,7 @@ export async function grantsFor(client: pg.ClientBase, kind: RoleKind, name: str
   const later = 'alter default privileges in schema waybill grant'
   switch (kind) {
     case 'publisher':
-      return callers(client, role, publishing)
+      return [...(await callers(client, role, publishing)), ...inserting.map((grant) => `${grant} to ${role}`)]
     case 'consumer':
       return callers(client, role, consuming)
     case 'dispatcher':
@@ -37,7 +46,7 @@ export async function grantsFor(client: pg.ClientBase, kind: RoleKind, name: str
 
 const usage = (role: string): string => `grant usage on schema waybill to ${role}`
 
-/** Of a role that calls these functions and nothing else; and sees, at its start, that the schema is there. */
+/** Of a role that calls these functions; and sees, at its start, that the schema is there. */
 async function callers(client: pg.ClientBase, role: string, functions: readonly string[]): Promise<string[]> {
   const execute = (await signatures(client, functions)).map(
     (signature) => `grant execute on function ${signature} to ${role}`,

@@ -130,7 +130,7 @@ async function hasGrants(
   only: MigrationSubject | undefined,
 ): Promise<boolean> {
   const probe = {
-    publisher: `has_function_privilege($1::name, p.oid, 'execute') from pg_proc p where p.pronamespace = 'waybill'::regnamespace and p.proname = 'publish'`,
+    publisher: `has_function_privilege($1::name, p.oid, 'execute') and has_column_privilege($1::name, 'waybill.messages', 'payload', 'insert') from pg_proc p where p.pronamespace = 'waybill'::regnamespace and p.proname = 'publish'`,
     dispatcher: `has_table_privilege($1::name, 'waybill.positions', 'insert')`,
     observer: `has_table_privilege($1::name, 'waybill.${only ?? 'undelivered'}', 'select')`,
     consumer: `has_function_privilege($1::name, p.oid, 'execute') from pg_proc p where p.pronamespace = 'waybill'::regnamespace and p.proname = 'inbox_claim'`,

@@ -65,6 +65,17 @@ export class LaneOutcomes {
     this.#o.parked.touch(parked)
   }
 
+  /** It was not sent, and says nothing of the destination. */
+  malformed(entry: Entry, flaw: string): void {
+    this.#o.pause.answered(entry)
+    entry.sentAt = this.#o.clock.monotonic()
+    this.#charge(
+      entry,
+      { code: 'MALFORMED', message: `${flaw}; it was not published` },
+      { dead: true, retryAfterMs: 0 },
+    )
+  }
+
   /** What the adapter said of an entry. */
   outcome(entry: Entry, outcome: Outcome): void {
     const probe = this.#o.pause.answered(entry)

@@ -7,6 +7,7 @@ import { Kick } from '../core/signal-flag.js'
 import type { Tick } from '../outbox/delta.js'
 import { type LaneFence, type StoredDelivery, type StoredPosition, loadParked } from '../outbox/lane-store.js'
 import type { LogReader } from '../outbox/log-reader.js'
+import { flawOf } from '../outbox/message.js'
 import { Answers } from './answers.js'
 import { CommitBuffer } from './commit-buffer.js'
 import { type DispatcherHooks, type DispatcherLogger, type LaneName, callHook } from './hooks.js'
@@ -245,7 +246,7 @@ export class Lane {
     const now = this.#o.clock.monotonic()
     if (this.#pause.active) {
       const probe = this.#calls === 0 ? this.#pause.probe(now, this.#ready, this.#parked) : undefined
-      if (probe) this.#call([probe])
+      if (probe && this.#isSound(probe)) this.#call([probe])
       return
     }
     this.#sendParked(now)
@@ -254,7 +255,7 @@ export class Lane {
       const batch: Entry[] = []
       for (let entry = this.#ready.shift(); entry; entry = batch.length < maxBatch ? this.#ready.shift() : undefined) {
         if (this.#parked.holds(entry.message.key)) this.#outcomes.hold(entry)
-        else batch.push(entry)
+        else if (this.#isSound(entry)) batch.push(entry)
       }
       if (batch.length > 0) this.#call(batch)
     }
@@ -272,7 +273,7 @@ export class Lane {
       .then((entries) => {
         for (const entry of entries) {
           if (this.#stopping || this.#pause.active) this.#unsent(entry.parked)
-          else this.#call([entry])
+          else if (this.#isSound(entry)) this.#call([entry])
         }
       })
       .catch((error: unknown) => this.fail(error))
@@ -283,6 +284,13 @@ export class Lane {
     if (!parked) return
     parked.sending = false
     this.#parked.touch(parked) // it left the count of what is due when it was taken out to be sent
+  }
+
+  /** No adapter is asked to send what nobody can have published. */
+  #isSound(entry: Entry): boolean {
+    const flaw = flawOf(entry.message)
+    if (flaw !== undefined) this.#outcomes.malformed(entry, flaw)
+    return flaw === undefined
   }
 
   #call(batch: Entry[]): void {

@@ -3,6 +3,7 @@ import pg from 'pg'
 import { afterAll, describe, expect, it } from 'vitest'
 import { assertSchema } from '../../src/db/migrate.js'
 import { applyRoles } from '../../src/db/roles.js'
+import { Queue } from '../../src/index.js'
 import { createTestDatabase, type TestDatabase } from '../support/database.js'
 
 const cleanUp: (() => Promise<void>)[] = []
@@ -75,10 +76,21 @@ describe.each(['pg18', 'pg15'] as const)('roles on %s', (server) => {
       expect(await as(db, publisher, sql)).toBe('ok')
       expect(await as(db, observer, sql)).toBe(denied)
     }
-    const insert = `insert into waybill.messages (id, topic, payload) values (gen_random_uuid(), 'a', '{}')`
+    const insert = (columns = '', values = ''): string =>
+      `insert into waybill.messages (id, topic, payload${columns}) values (gen_random_uuid(), 'a', '{}'${values})`
+    expect(await as(db, publisher, insert())).toBe('ok')
+    // of an awake that was never drawn from, and of somebody who sleeps
+    await db.pool.query(`alter sequence waybill.awake restart`)
+    expect(await as(db, publisher, insert())).toBe('ok')
+    await db.pool.query(`select nextval('waybill.asleep'), nextval('waybill.asleep')`)
+    expect(await as(db, publisher, insert())).toBe('ok')
     const denials = [
-      insert,
-      `select nextval('waybill.message_seq')`,
+      ...[insert(', seq', ', 1'), insert(', xid', `, '5'`), insert(', destinations', `, '{crm}'`)],
+      insert(', created_at', ', now()'),
+      `select setval('waybill.message_seq', 1)`,
+      `select nextval('waybill.asleep')`,
+      `select setval('waybill.awake', 99)`,
+      'select waybill.guard_sequence()',
       'select from waybill.messages',
       'delete from waybill.scheduled',
       'select waybill.retry()',
@@ -143,6 +155,35 @@ describe.each(['pg18', 'pg15'] as const)('roles on %s', (server) => {
     expect(await applyRoles(client, { names, standby: true })).toEqual({ created: [], granted: all, adminSql: null })
     expect(await sees()).toEqual({ sees: true })
     expect(await applyRoles(client, { names, standby: true })).toEqual({ created: [], granted: all, adminSql: null })
+    client.release()
+  })
+
+  it('a publisher may publish whatever a Queue does', async () => {
+    const db = await createTestDatabase({ server })
+    const client = await db.pool.connect()
+    const names = roleNames(db)
+    await applyRoles(client, { names })
+    await client.query(`insert into waybill.destinations (name, kind, generation) values ('crm', 'webhook', 1)`)
+    const queue = new Queue()
+    await client.query(`begin; set local role ${names.publisher}`)
+    const tx = client
+    await queue.publish('a', 1, { tx, key: 'k' })
+    await queue.publish('a', 'x'.repeat(100_000), { tx, headers: { tenant: 'acme' } })
+    await queue.publish('a', 1, { tx, dedupeKey: 'd', keyLock: true, key: 'k' })
+    await queue.publish('a', 1, { tx, to: ['crm'], headers: { tenant: 'acme' } })
+    await queue.publishMany([{ topic: 'a', payload: 1 }], { tx })
+    const later = await queue.publish('a', 1, { tx, delay: '1h' })
+    expect(await queue.cancel(later, { tx })).toBe(true)
+    await client.query('commit')
+    const { rows } = await client.query('select key, headers, destinations from waybill.messages order by seq')
+    const headers = { tenant: 'acme' }
+    expect(rows).toEqual([
+      { key: 'k', headers: null, destinations: null },
+      { key: null, headers, destinations: null },
+      { key: 'k', headers: null, destinations: null },
+      { key: null, headers, destinations: ['crm'] },
+      { key: null, headers: null, destinations: null },
+    ])
     client.release()
   })
 

@@ -98,7 +98,7 @@ describe('the transaction of a pg client', () => {
       await client.query('begin')
       for (let i = 0; i < 3; i++) await prepared.publish('tx.prepared', i, { tx: client })
       const { rows } = await client.query<{ name: string }>('select name from pg_prepared_statements')
-      expect(rows).toEqual([{ name: 'waybill_publish' }])
+      expect(rows).toEqual([{ name: 'waybill_insert' }])
       await client.query('commit')
     })
     expect(await logged(database(), 'tx.prepared')).toHaveLength(3)

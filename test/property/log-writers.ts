@@ -1,4 +1,5 @@
 import pg from 'pg'
+import { Queue } from '../../src/index.js'
 
 /** What a random writer did; committed messages by id. */
 export interface Written {
@@ -31,6 +32,9 @@ export async function writeAtRandom(options: WriterOptions, running: () => boole
   }
 }
 
+/** Inserts plain messages itself, where the function would do it. */
+const queue = new Queue({ prepared: true })
+
 async function transaction(
   client: pg.Client,
   { random, keys, prepared }: WriterOptions,
@@ -48,12 +52,16 @@ async function transaction(
   )
   const version = rows[0]?.version as number
   if (random() < 0.2) await sleep(random() * 30)
-  mine.push(await publish(client, key, version))
+  mine.push(
+    random() < 0.5
+      ? await publish(client, key, version)
+      : await queue.publish('order.changed', { version }, { tx: client, key }),
+  )
   if (random() < 0.15) {
     await client.query('savepoint s')
     written.rolledBack.add(await publish(client, 'savepoint', 0))
     await client.query('rollback to savepoint s')
-    mine.push(await publish(client, null, 0))
+    mine.push(await queue.publish('order.changed', { version: 0 }, { tx: client }))
   }
   if (random() < 0.1) {
     const { rows: many } = await client.query<{ ids: string[] }>(

@@ -17,7 +17,7 @@ create sequence waybill.message_seq as bigint cache 1 no cycle;
 
 -- xid before seq: whoever writes draws the xid first, so a later xid always has a later seq.
 create table waybill.messages (
-  xid           xid8        not null default pg_current_xact_id(),
+  xid           xid8        not null, -- its default is below: it asks who sleeps
   seq           bigint      not null default nextval('waybill.message_seq'),
   id            uuid        not null,
   topic         text        not null,
@@ -408,6 +408,30 @@ begin
 end
 $$;
 
+-- For a message's xid where somebody sleeps, or where nothing was drawn from waybill.awake: puts the sequence right before
+-- a seq is drawn, and notifies, unless the transaction says set local waybill.notify = off. Gives the xid.
+create function waybill.wake_dispatchers() returns xid8
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if pg_sequence_last_value('waybill.awake') is null then perform waybill.guard_sequence(); end if;
+  if pg_sequence_last_value('waybill.asleep') > pg_sequence_last_value('waybill.awake')
+     and coalesce(current_setting('waybill.notify', true), '') <> 'off' then
+    perform pg_notify('waybill_wake', pg_sequence_last_value('waybill.asleep')::text);
+  end if;
+  return pg_current_xact_id();
+end
+$$;
+
+-- Every message asks whether somebody sleeps, whoever inserts it: a default is part of the insert's plan, and costs a tenth
+-- of what a function around the insert does. The xid is drawn first: a dispatcher that falls asleep now finds this
+-- transaction running and waits for its end. seq is the next column, so what is wrong with its sequence is mended first.
+alter table waybill.messages alter column xid set default
+  case when pg_current_xact_id() is not null
+        and pg_sequence_last_value('waybill.asleep') <= pg_sequence_last_value('waybill.awake')
+       then pg_current_xact_id() else waybill.wake_dispatchers() end;
+
 -- Publishes in the caller's transaction. Any language; EXECUTE is all that it takes.
 --   topic         what the message is about: order.created
 --   payload       JSON, kept byte for byte; at most 1 MiB (waybill.max_payload_bytes)
@@ -439,19 +463,15 @@ declare
   first_id uuid;
 begin
   -- Expressions and not PERFORM: they start no executor (5 to 20 µs each). And few of them: each is set up anew in each
-  -- transaction (1 to 5 µs). Most publishes ask this one question: a plain message, valid, and nobody sleeps. The xid is
-  -- drawn first: a dispatcher that falls asleep now finds this transaction running and waits for its end.
+  -- transaction (1 to 5 µs). Most publishes ask this one question: a plain message, and valid.
   if id is null then id := waybill.uuid_v7(); end if;
   if (headers is null and destinations is null and dedupe_key is null and run_at is null and not key_lock
       and waybill.is_topic(topic) and waybill.is_key(key)
-      and octet_length(payload::text) <= waybill.max_payload_bytes()
-      and pg_current_xact_id() is not null
-      and pg_sequence_last_value('waybill.asleep') <= pg_sequence_last_value('waybill.awake')) is true then
+      and octet_length(payload::text) <= waybill.max_payload_bytes()) is true then
     insert into waybill.messages (id, topic, key, payload) values (id, topic, key, payload);
     return id;
   end if;
   if waybill.check_message(topic, payload, key, headers, destinations) is null then end if;
-  if pg_sequence_last_value('waybill.awake') is null then perform waybill.guard_sequence(); end if;
   if dedupe_key is not null then
     insert into waybill.dedupe_keys as k (topic, dedupe_key, message_id, expires_at)
     values (topic, dedupe_key, id, clock_timestamp() + coalesce(dedupe_window, interval '24 hours'))
@@ -470,14 +490,10 @@ begin
   if run_at > clock_timestamp() then
     insert into waybill.scheduled (id, run_at, topic, key, payload, headers, destinations)
     values (id, run_at, topic, key, payload, headers, destinations);
+    perform waybill.wake_dispatchers();
   else
     insert into waybill.messages (id, topic, key, payload, headers, destinations)
     values (id, topic, key, payload, headers, destinations);
-  end if;
-  -- after the insert: a dispatcher that falls asleep now finds this transaction running and waits for its end
-  if pg_sequence_last_value('waybill.asleep') > pg_sequence_last_value('waybill.awake')
-     and coalesce(current_setting('waybill.notify', true), '') <> 'off' then
-    perform pg_notify('waybill_wake', pg_sequence_last_value('waybill.asleep')::text);
   end if;
   return id;
 end
@@ -532,7 +548,6 @@ begin
     raise exception using errcode = '22023', message = format('%s (element %s of %s)', refusal, at_element, n),
       hint = remedy, column = at_element::text;
   end;
-  if pg_sequence_last_value('waybill.awake') is null then perform waybill.guard_sequence(); end if;
   for r in
     select i::int as i from unnest(dedupe_keys) with ordinality d(k, i)
      where d.k is not null order by topics[d.i::int] collate "C", d.k collate "C", d.i
@@ -561,6 +576,7 @@ begin
          m(id, topic, key, payload, headers, destinations, run_at, skipped, later, i)
    where not m.skipped and m.later
    order by m.i;
+  if found then perform waybill.wake_dispatchers(); end if;
   insert into waybill.messages (id, topic, key, payload, headers, destinations)
   select m.id, m.topic, m.key, m.payload, m.headers,
          case when m.destinations is null then null else array(select json_array_elements_text(m.destinations)) end
@@ -568,10 +584,6 @@ begin
          m(id, topic, key, payload, headers, destinations, skipped, later, i)
    where not m.skipped and not m.later
    order by m.i;
-  if pg_sequence_last_value('waybill.asleep') > pg_sequence_last_value('waybill.awake')
-     and coalesce(current_setting('waybill.notify', true), '') <> 'off' then
-    perform pg_notify('waybill_wake', pg_sequence_last_value('waybill.asleep')::text);
-  end if;
   return result;
 end
 $$;
@@ -599,7 +611,6 @@ as $$
 begin
   staged := 0;
   staged_to := clock_timestamp();
-  if pg_sequence_last_value('waybill.awake') is null then perform waybill.guard_sequence(); end if;
   if pg_try_advisory_xact_lock(7718266, 1) then
     with due as (
       delete from waybill.scheduled d

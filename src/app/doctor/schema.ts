@@ -67,8 +67,8 @@ const driftKinds: Record<string, { readonly level: 'warn' | 'error'; readonly wh
     },
     privilege: {
       level: 'warn',
-      why: 'a seq that is drawn by hand, or a message that is inserted, changed or deleted by hand, is lost to readers',
-      remedy: 'revoke it; EXECUTE on waybill.publish is all that a publisher needs (waybill migrate --roles)',
+      why: 'a sequence that is set by hand, or a message that is given an xid or a seq, changed or deleted by hand, is lost to readers',
+      remedy: 'revoke it; waybill migrate --roles grants what a publisher needs',
     },
   }
 

@@ -9,11 +9,13 @@ select 'index', format('index %s on %s', i.indexrelid::regclass, i.indrelid::reg
   from pg_index i join pg_class c on c.oid = i.indrelid
  where c.relnamespace = 'waybill'::regnamespace and not i.indisvalid
 union all
-select 'default', format('waybill.messages.%s defaults to %s', e.name, coalesce(pg_get_expr(d.adbin, d.adrelid), 'nothing'))
-  from (values ('xid', 'pg_current_xact_id()'), ('seq', 'nextval(''waybill.message_seq''::regclass)')) e(name, expected)
-  join pg_attribute a on a.attrelid = 'waybill.messages'::regclass and a.attname = e.name
-  left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
- where pg_get_expr(d.adbin, d.adrelid) is distinct from e.expected
+select 'default', format('waybill.messages.%s defaults to %s', e.name, coalesce(e.found, 'nothing'))
+  from (select x.name, x.expected, btrim(regexp_replace(pg_get_expr(d.adbin, d.adrelid), '\s+', ' ', 'g')) as found
+          from (values ('xid', 'CASE WHEN ((pg_current_xact_id() IS NOT NULL) AND (pg_sequence_last_value(''waybill.asleep''::regclass) <= pg_sequence_last_value(''waybill.awake''::regclass))) THEN pg_current_xact_id() ELSE waybill.wake_dispatchers() END'),
+                       ('seq', 'nextval(''waybill.message_seq''::regclass)')) x(name, expected)
+          join pg_attribute a on a.attrelid = 'waybill.messages'::regclass and a.attname = x.name
+          left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum) e
+ where e.found is distinct from e.expected
 union all
 -- the owner and superusers may do anything; waybill_dispatcher moves what is due into the log
 select 'privilege', format('%s may %s', g.grantee::regrole, g.privilege_type || ' ' || g.object)
@@ -22,9 +24,14 @@ select 'privilege', format('%s may %s', g.grantee::regrole, g.privilege_type || 
       from pg_class c cross join lateral aclexplode(c.relacl) x
      where c.oid = 'waybill.messages'::regclass and x.privilege_type in ('INSERT', 'UPDATE', 'DELETE', 'TRUNCATE')
     union all
+    select x.grantee, x.privilege_type, 'waybill.messages.' || a.attname, c.relowner
+      from pg_class c join pg_attribute a on a.attrelid = c.oid cross join lateral aclexplode(a.attacl) x
+     where c.oid = 'waybill.messages'::regclass
+       and (x.privilege_type = 'UPDATE' or x.privilege_type = 'INSERT' and a.attname in ('xid', 'seq'))
+    union all
     select x.grantee, x.privilege_type, 'waybill.message_seq', c.relowner
       from pg_class c cross join lateral aclexplode(c.relacl) x
-     where c.oid = 'waybill.message_seq'::regclass and x.privilege_type in ('USAGE', 'UPDATE')) g
+     where c.oid = 'waybill.message_seq'::regclass and x.privilege_type = 'UPDATE') g
  where g.grantee <> g.relowner
    and not exists (select from pg_class p cross join lateral aclexplode(p.relacl) x
                     where p.oid = 'waybill.positions'::regclass and x.grantee = g.grantee and x.privilege_type = 'INSERT')
