@@ -27,7 +27,12 @@ describe.each(['pg18', 'pg15'] as const)('a database to which sequences did not 
       await db.pool.query<{ target: unknown }>(`select target from waybill.audit where action = 'mend_sequence'`)
     ).rows.map(({ target }) => target)
   const locks = async (): Promise<number> =>
-    (await db.pool.query(`select from pg_locks where locktype = 'advisory' and classid = 7718266`)).rowCount ?? 0
+    (
+      await db.pool.query(
+        `select from pg_locks l join pg_database d on d.oid = l.database
+          where l.locktype = 'advisory' and l.classid = 7718266 and d.datname = current_database()`,
+      )
+    ).rowCount ?? 0
 
   it.each([
     ['a plain publish', `select waybill.publish('new', '1')`],
