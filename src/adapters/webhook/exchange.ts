@@ -44,6 +44,10 @@ export class Exchange implements Dispatcher.DispatchHandler {
   readonly message: OutboundMessage
   readonly index: number
   readonly owner: ExchangeOwner
+  /** For its group: where it stands there. */
+  place = -1
+  /** It has taken one of the adapter's places. */
+  started = false
   readonly #endpoint: Endpoint
   #payload: Buffer | undefined
   #controller: Dispatcher.DispatchController | undefined
@@ -70,6 +74,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   }
 
   start(): void {
+    this.started = true
     const header = this.#endpoint.authorization.header()
     if (typeof header !== 'object') return this.#send(header)
     header.then(
