@@ -148,6 +148,19 @@ export async function loadDropped(db: Queryable, laneId: number): Promise<{ seq:
   return rows.map((row) => ({ seq: Number(row.seq), id: row.message_id }))
 }
 
+/** Ids and whole numbers need no quotes in an array. Receipts are JSON texts, one a line. */
+function receiptColumns(rows: readonly ReceiptRow[]): (string | null)[] {
+  if (rows.length === 0) return [null, null, null, null, null]
+  const column = (of: (row: ReceiptRow) => string | number | null): string => `{${rows.map(of).join(',')}}`
+  return [
+    column((row) => row.id),
+    column((row) => row.seq),
+    column((row) => row.attempt),
+    column((row) => row.ms ?? 'null'),
+    rows.map((row) => JSON.stringify(row.receipt)).join('\n'),
+  ]
+}
+
 const json = (rows: readonly unknown[]): string | null => (rows.length === 0 ? null : JSON.stringify(rows))
 
 /**
@@ -162,7 +175,8 @@ export async function commitLane(db: Queryable, fence: LaneFence, commit: LaneCo
   try {
     const { rows } = await db.query<{ matched: number }>(
       `select waybill.lane_commit($1::int, $2::bigint, $3::uuid, $4::uuid, $5::bigint, $6::bigint, $7::bigint, $8::bigint,
-         $9::jsonb, $10::jsonb, $11::jsonb, $12::jsonb, $13::jsonb, $14::jsonb) as matched`,
+         $9::jsonb, $10::jsonb, $11::jsonb, $12::jsonb, $13::jsonb,
+         $14::uuid[], $15::bigint[], $16::int[], $17::int[], $18::text) as matched`,
       [
         fence.laneId,
         fence.epoch,
@@ -177,7 +191,7 @@ export async function commitLane(db: Queryable, fence: LaneFence, commit: LaneCo
         json(commit.updated),
         json(commit.settled),
         json(commit.attempts),
-        json(commit.receipts),
+        ...receiptColumns(commit.receipts),
       ],
     )
     return rows[0]?.matched === commit.updated.length + commit.settled.length

@@ -684,13 +684,16 @@ $$;
 --   p_updated     [{seq, id, was, state, attempt, in, code, error, fingerprint}] were parked with `was` attempts
 --   p_settled     [{seq, id, was}] are delivered
 --   p_attempts    [{id, seq, attempt, outcome, code, error, ms}]
---   p_receipts    [{id, seq, attempt, ms, receipt}]
+--   p_receipt_ids, …  a receipt from each place of five lists, which take half the time that one list of objects takes;
+--                 p_receipts: JSON texts, one a line, as JSON text has no line breaks of its own; null: without
 -- Returns how many of p_updated and p_settled were still as the lane knew them: fewer means that an operator acted.
 create function waybill.lane_commit(
   p_lane int, p_epoch bigint, p_holder uuid, p_nonce uuid,
   p_n bigint, p_delta bigint, p_after bigint, p_delivered bigint,
   p_new_delta jsonb default null, p_parked jsonb default null, p_updated jsonb default null,
-  p_settled jsonb default null, p_attempts jsonb default null, p_receipts jsonb default null
+  p_settled jsonb default null, p_attempts jsonb default null, p_receipt_ids uuid[] default null,
+  p_receipt_seqs bigint[] default null, p_receipt_attempts int[] default null, p_receipt_ms int[] default null,
+  p_receipts text default null
 ) returns int
 language plpgsql volatile
 as $$
@@ -751,8 +754,9 @@ begin
   end if;
   if p_receipts is not null then
     insert into waybill.receipts (destination, message_id, seq, attempt, duration_ms, receipt)
-    select dest, d.id, d.seq, d.attempt, d.ms, d.receipt
-      from jsonb_to_recordset(p_receipts) d(id uuid, seq bigint, attempt int, ms int, receipt json);
+    select dest, d.id, d.seq, d.attempt, d.ms, d.receipt::json
+      from unnest(p_receipt_ids, p_receipt_seqs, p_receipt_attempts, p_receipt_ms,
+                  string_to_array(p_receipts, E'\n', 'null')) d(id, seq, attempt, ms, receipt);
   end if;
   return matched;
 end
