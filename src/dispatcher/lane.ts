@@ -1,5 +1,6 @@
 import type pg from 'pg'
 import { type Adapter, type Outcome, isTransactional } from '../adapters/contract.js'
+import { Alarm } from '../core/alarm.js'
 import type { Clock } from '../core/clock.js'
 import type { DeliverySettings } from '../core/delivery-settings.js'
 import { WaybillError, messageOf } from '../core/errors.js'
@@ -73,6 +74,7 @@ export class Lane {
   readonly #commits: LaneCommits
   readonly #outcomes: LaneOutcomes
   readonly #kick = new Kick()
+  readonly #alarm = new Alarm(() => this.#kick.kick())
   readonly #abort = new AbortController()
   readonly #maxCalls: number
   #failure: Error | undefined
@@ -188,9 +190,11 @@ export class Lane {
         if (this.#commits.progress) this.#pause.confirm()
         this.#commits.commit(this.halted || this.#stopping)
         if (this.#stopping && this.#calls === 0 && this.#commits.idle) return
-        await this.#kick.wait(this.#nextTimer())
+        this.#alarm.set(this.#nextTimer())
+        await this.#kick.wait()
       }
     } finally {
+      this.#alarm.clear()
       this.#abort.abort(new Error('the lane has ended'))
       while (this.#calls > 0 || this.#commits.busy) await this.#kick.wait(1000)
     }
@@ -317,20 +321,22 @@ export class Lane {
     const work = isTransactional(adapter)
       ? this.#commits.inTransaction((write) => sendInTransaction({ adapter, pool, batch, settle, write }))
       : sendBatch(adapter, batch, { signal: this.#abort.signal, settle })
-    work
-      .catch((error: unknown) => {
-        if (isTransactional(adapter)) this.fail(error)
-        else if (!this.#abort.signal.aborted) logger.error({ ...name, err: error }, 'adapter failed')
-      })
-      .finally(() => {
-        this.#calls--
-        this.#parkedCalls -= retried
-        trace?.end()
+    const ended = (): void => {
+      this.#calls--
+      this.#parkedCalls -= retried
+      trace?.end()
+      if (settled < batch.length) {
         this.#answers.lost(batch.length - settled)
         const left = batch.filter((entry) => entry.state === 'sending')
         if (!this.#abort.signal.aborted) this.#outcomes.unanswered(left, settled > 0)
-        this.#kick.kick()
-      })
+      }
+      this.#kick.kick()
+    }
+    work.then(ended, (error: unknown) => {
+      if (isTransactional(adapter)) this.fail(error)
+      else if (!this.#abort.signal.aborted) logger.error({ ...name, err: error }, 'adapter failed')
+      ended()
+    })
   }
 
   // An answer that holds the window's end for too long is written down as in flight, and settled when it comes.

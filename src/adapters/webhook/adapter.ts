@@ -2,6 +2,7 @@ import type { Pool } from 'undici'
 import { WaybillError } from '../../core/errors.js'
 import type { Adapter, Capabilities, DeliverContext, Outcome, OutboundMessage } from '../contract.js'
 import { type Endpoint, Exchange, type ExchangeOwner } from './exchange.js'
+import { Group } from './group.js'
 import type { TokenBucket } from './token-bucket.js'
 
 export interface WebhookParts {
@@ -12,40 +13,24 @@ export interface WebhookParts {
   readonly bucket: TokenBucket | undefined
 }
 
-/**
- * The exchanges that one signal ends. Not a `Set`: a busy one is copied every few additions, and each copy that V8 has
- * taken for long-lived keeps the next alive, with all exchanges in it, until a full collection. Two such sets let four
- * fifths of what an exchange allocates (3 kB) outlive its time, which cost a quarter of this process's CPU time.
- */
-class Group {
-  readonly #members: Exchange[] = []
-
-  add(exchange: Exchange): void {
-    exchange.place = this.#members.length
-    this.#members.push(exchange)
-  }
-
-  remove(exchange: Exchange): void {
-    const last = this.#members.pop()
-    if (!last || last === exchange) return
-    last.place = exchange.place
-    this.#members[last.place] = last
-  }
-
-  abort(): void {
-    for (const exchange of [...this.#members]) exchange.abort()
-  }
-}
-
 /** One `deliver` that is under way. */
 class Call implements ExchangeOwner {
   readonly #context: DeliverContext
-  readonly #released: (exchange: Exchange) => void
+  readonly #group: Group
+  readonly #released: () => void
   readonly #resolve: () => void
   #left: number
 
-  constructor(context: DeliverContext, size: number, released: (exchange: Exchange) => void, resolve: () => void) {
+  constructor(
+    context: DeliverContext,
+    group: Group,
+    size: number,
+    /** A place is free again. */
+    released: () => void,
+    resolve: () => void,
+  ) {
     this.#context = context
+    this.#group = group
     this.#left = size
     this.#released = released
     this.#resolve = resolve
@@ -56,7 +41,8 @@ class Call implements ExchangeOwner {
   }
 
   ended(exchange: Exchange): void {
-    this.#released(exchange)
+    this.#group.remove(exchange)
+    if (exchange.started) this.#released()
     this.#left -= 1
     if (this.#left === 0) this.#resolve()
   }
@@ -96,18 +82,12 @@ export class WebhookAdapter implements Adapter {
     if (context.signal.aborted || batch.length === 0) return Promise.resolve()
     return new Promise((resolve) => {
       const group = this.#groupOf(context.signal)
-      const released = (exchange: Exchange): void => {
-        group.remove(exchange)
-        if (!exchange.started) return
-        this.#running -= 1
-        this.#fill()
-      }
-      const call = new Call(context, batch.length, released, resolve)
-      for (const [index, message] of batch.entries()) {
+      const call = new Call(context, group, batch.length, this.#released, resolve)
+      batch.forEach((message, index) => {
         const exchange = new Exchange(this.#parts.endpoint, message, index, call)
         group.add(exchange)
         this.#waiting.push(exchange)
-      }
+      })
       this.#fill()
     })
   }
@@ -126,6 +106,11 @@ export class WebhookAdapter implements Adapter {
     this.#parts.endpoint.authorization.close()
     // what is over is over; an aborted request may still hold a connection that is being made
     await this.#parts.pool.destroy()
+  }
+
+  readonly #released = (): void => {
+    this.#running -= 1
+    this.#fill()
   }
 
   /** Starts what there is a place and a token for. */
@@ -162,7 +147,7 @@ export class WebhookAdapter implements Adapter {
   #groupOf(signal: AbortSignal): Group {
     const known = this.#bySignal.get(signal)
     if (known) return known
-    const group = new Group()
+    const group = new Group(this.#parts.endpoint.timeoutMs)
     this.#bySignal.set(signal, group)
     signal.addEventListener(
       'abort',

@@ -48,10 +48,11 @@ export class Exchange implements Dispatcher.DispatchHandler {
   place = -1
   /** It has taken one of the adapter's places. */
   started = false
+  /** When its time is up, by `performance.now`; it begins with the first request. */
+  deadline = Infinity
   readonly #endpoint: Endpoint
   #payload: Buffer | undefined
   #controller: Dispatcher.DispatchController | undefined
-  #timer: NodeJS.Timeout | undefined
   #startedAt = 0
   #authorization: string | undefined
   #resent = false
@@ -96,8 +97,8 @@ export class Exchange implements Dispatcher.DispatchHandler {
     const { dispatcher, path, buildHeaders, timeoutMs } = this.#endpoint
     this.#authorization = authorization
     this.#payload ??= Buffer.from(this.message.payload)
-    this.#timer ??= setTimeout(onTimeout, timeoutMs, this)
     this.#startedAt = performance.now()
+    if (this.deadline === Infinity) this.deadline = this.#startedAt + timeoutMs
     const headers = buildHeaders(this.message, this.#payload, Math.floor(Date.now() / 1000), authorization)
     dispatcher.dispatch({ path, method: 'POST', headers, body: this.#payload }, this)
   }
@@ -117,7 +118,6 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#status = status
     if (status < 300) {
       const durationMs = Math.round((performance.now() - this.#startedAt) * 10) / 10
-      this.#body = new AnswerBody(false)
       return this.#settle({ kind: 'delivered', receipt: { status, durationMs } })
     }
     this.#retryAfterMs = retryAfterMs(headers['retry-after'], Date.now(), maxRetryAfterMs)
@@ -125,7 +125,8 @@ export class Exchange implements Dispatcher.DispatchHandler {
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
-    if (this.#body?.add(chunk) === false) controller.abort(aborted)
+    this.#body ??= new AnswerBody(false)
+    if (!this.#body.add(chunk)) controller.abort(aborted)
   }
 
   onResponseEnd(): void {
@@ -159,6 +160,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     if (this.#status === 401 && inTime && !this.#reauthorized && authorization.rejected(this.#authorization)) {
       this.#reauthorized = true
       this.#status = 0
+      this.#body = undefined
       return this.start()
     }
     this.#fail(this.#refusal())
@@ -183,12 +185,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
 
   #end(): void {
     this.#over = true
-    clearTimeout(this.#timer)
     this.#payload = undefined
     this.owner.ended(this)
   }
-}
-
-function onTimeout(exchange: Exchange): void {
-  exchange.timedOut()
 }

@@ -30,16 +30,8 @@ export function createHeaderBuilder(settings: Pick<WebhookSettings, 'headers' | 
 
   return (message, body, timestamp, authorization) => {
     const id = encodeKey(message.id)
-    const headers = fixed.concat(
-      'webhook-id',
-      id,
-      'webhook-timestamp',
-      String(timestamp),
-      'webhook-topic',
-      encodeKey(message.topic),
-      'webhook-attempt',
-      String(message.attempt),
-    )
+    const headers = [...fixed, 'webhook-id', id, 'webhook-timestamp', String(timestamp)]
+    headers.push('webhook-topic', encodeKey(message.topic), 'webhook-attempt', String(message.attempt))
     if (message.key !== null) headers.push('webhook-key', encodeKey(message.key))
     if (sign) headers.push('webhook-signature', sign(id, timestamp, body))
     if (authorization !== undefined) headers.push('authorization', authorization)
