@@ -4,6 +4,20 @@ import { longestTimerMs } from './clock.js'
 export class Kick {
   #set = false
   #resolve: (() => void) | undefined
+  #soon = false
+
+  /**
+   * Kicks once this turn of the event loop has taken what came in: where answers come many at once, one look serves them
+   * all. A look for each cost 2 of 35 µs of CPU time for a webhook.
+   */
+  kickSoon(): void {
+    if (this.#soon) return
+    this.#soon = true
+    setImmediate(() => {
+      this.#soon = false
+      this.kick()
+    })
+  }
 
   kick(): void {
     this.#set = true

@@ -330,7 +330,7 @@ export class Lane {
         const left = batch.filter((entry) => entry.state === 'sending')
         if (!this.#abort.signal.aborted) this.#outcomes.unanswered(left, settled > 0)
       }
-      this.#kick.kick()
+      this.#kick.kickSoon()
     }
     work.then(ended, (error: unknown) => {
       if (isTransactional(adapter)) this.fail(error)
