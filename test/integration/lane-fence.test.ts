@@ -139,6 +139,29 @@ describe.each(['pg18', 'pg15'] as const)('who may write for a lane, on %s', (ser
     })
   })
 
+  it('writes receipts as the destination gave them, or without', async () => {
+    const { pool } = database()
+    const given = [{ status: 204 }, null, { answer: 'null' }, { answer: 'line\nbreak, "quotes" \\ {braces} \u0000 é' }]
+    const receipts = given.map((receipt, i) => ({
+      seq: 10 + i,
+      id: randomUUID(),
+      attempt: i + 1,
+      ms: i || null,
+      receipt,
+    }))
+    await commitLane(pool, fence, { ...nothing, receipts })
+    const { rows } = await pool.query(
+      `select destination, message_id, seq::int, attempt, duration_ms, receipt from waybill.receipts order by seq`,
+    )
+    expect(rows).toEqual(
+      receipts.map((r) => ({
+        ...{ destination: 'crm', message_id: r.id, seq: r.seq, attempt: r.attempt, duration_ms: r.ms },
+        receipt: r.receipt,
+      })),
+    )
+    await pool.query('delete from waybill.receipts')
+  })
+
   it.each(commits)('nobody can write %s to a database that crashed or was promoted since', async (_, write) => {
     const { pool } = database()
     const commit = { ...nothing, ...write(await loadPosition(pool, fence.laneId)) }

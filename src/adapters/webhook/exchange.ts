@@ -3,6 +3,7 @@ import type { Outcome, OutboundMessage } from '../contract.js'
 import { AnswerBody, isReadable } from './answer-body.js'
 import { type Authorization, AuthorizationError } from './authorization.js'
 import { isConnectionLost, outcomeOfError, outcomeOfStatus, outcomeOfTimeout } from './outcome.js'
+import type { GroupMember } from './group.js'
 import type { HeaderBuilder } from './request-headers.js'
 import { retryAfterMs } from './retry-after.js'
 
@@ -40,15 +41,14 @@ const aborted = new Error('aborted')
  * is the answer: 2xx settles as soon as the headers are there, and what follows is read only so that the connection can
  * be used again. Any other status waits for the body, for its excerpt.
  */
-export class Exchange implements Dispatcher.DispatchHandler {
+export class Exchange implements Dispatcher.DispatchHandler, GroupMember {
   readonly message: OutboundMessage
   readonly index: number
   readonly owner: ExchangeOwner
-  /** For its group: where it stands there. */
   place = -1
   /** It has taken one of the adapter's places. */
   started = false
-  /** When its time is up, by `performance.now`; it begins with the first request. */
+  /** Of both requests together; it runs from the first. */
   deadline = Infinity
   readonly #endpoint: Endpoint
   #payload: Buffer | undefined

@@ -1,4 +1,12 @@
-import type { Exchange } from './exchange.js'
+/** What a group needs of an exchange. */
+export interface GroupMember {
+  /** Where it stands in its group. */
+  place: number
+  /** When its time is up, by `performance.now`; Infinity while it has not begun. */
+  readonly deadline: number
+  abort(): void
+  timedOut(): void
+}
 
 /**
  * The exchanges that one signal ends, and their time limit.
@@ -12,21 +20,21 @@ import type { Exchange } from './exchange.js'
  */
 export class Group {
   readonly #timeoutMs: number
-  readonly #members: Exchange[] = []
+  readonly #members: GroupMember[] = []
   #timer: NodeJS.Timeout | undefined
 
   constructor(timeoutMs: number) {
     this.#timeoutMs = timeoutMs
   }
 
-  add(exchange: Exchange): void {
+  add(exchange: GroupMember): void {
     exchange.place = this.#members.length
     this.#members.push(exchange)
     // no deadline comes sooner than a whole limit from now
     if (!this.#timer) this.#look(this.#timeoutMs)
   }
 
-  remove(exchange: Exchange): void {
+  remove(exchange: GroupMember): void {
     const last = this.#members.pop()
     if (!last || last === exchange) return
     last.place = exchange.place
