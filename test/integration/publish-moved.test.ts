@@ -37,6 +37,10 @@ describe.each(['pg18', 'pg15'] as const)('a database to which sequences did not 
   it.each([
     ['a plain publish', `select waybill.publish('new', '1')`],
     [
+      'a message that is inserted',
+      `insert into waybill.messages (payload, topic, id) values ('1', 'new', gen_random_uuid())`,
+    ],
+    [
       'one with every option',
       `select waybill.publish('new', '1', 'k', '{"a":"b"}', dedupe_key => 'd', key_lock => true)`,
     ],
