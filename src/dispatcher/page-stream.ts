@@ -39,6 +39,8 @@ export class PageStream {
   #selective = false
   #planned: readonly Delta[]
   #closing = false
+  /** The next page of the delta, asked for while the lane delivers the one before: the database and the lane work at once. */
+  #ahead: Promise<Page> | undefined
 
   constructor(options: {
     readonly reader: LogReader
@@ -89,22 +91,31 @@ export class PageStream {
   async next(signal: AbortSignal): Promise<StreamedPage> {
     if (this.#drained) await this.#begin(signal)
     const delta = this.#delta
-    const [page] = await Promise.all([
-      this.#reader.page({
-        delta,
-        after: this.#after,
-        limit: this.#rows,
-        span: this.#span,
-        filter: this.#selective ? this.#filter : null,
-      }),
-      this.#safe(signal),
-    ])
+    const [page] = await Promise.all([this.#ahead ?? this.#read(), this.#safe(signal)])
+    this.#ahead = undefined
     this.#pause.goesOn()
     const messages = page.messages.filter(this.#wants)
     this.#adapt(page, messages.length, page.after - Math.max(this.#after, delta.from.floor))
     this.#after = page.after
     this.#drained = page.drained
+    if (!this.#drained) this.#readAhead()
     return { delta, after: page.after, messages }
+  }
+
+  #read(): Promise<Page> {
+    return this.#reader.page({
+      delta: this.#delta,
+      after: this.#after,
+      limit: this.#rows,
+      span: this.#span,
+      filter: this.#selective ? this.#filter : null,
+    })
+  }
+
+  #readAhead(): void {
+    const page = this.#read()
+    page.catch(() => undefined) // whoever comes for it sees the error
+    this.#ahead = page
   }
 
   // What the delta sees may be sent. One that was planned, or begun before the lane was opened here, may not have been
