@@ -108,7 +108,8 @@ describe('messages that a stand-by must have before they are sent', () => {
     await waitFor(() => adapter.delivered.length === 20)
     expect(adapter.ids().sort()).toEqual([...before, ...meanwhile].sort())
     await eventually(async () => expect(await lanes(pool)).toEqual([goesOn, goesOn]))
-    expect([...pauses].sort()).toEqual(['0 goes on', '0 standby', '1 goes on', '1 standby'])
+    // told once the row is written
+    await eventually(() => expect([...pauses].sort()).toEqual(['0 goes on', '0 standby', '1 goes on', '1 standby']))
     expect(warnings(log)).toHaveLength(1)
   })
 

@@ -9,8 +9,8 @@
 --   $6 text    regular expression of wanted topics, or null for all
 --   $7 text    the destination: messages that name it come whatever their topic
 --   $8 int     bytes, as stored: a payload that is larger is left out, and its size comes in its place
-select m.seq, m.id, m.topic, m.key, case when pg_column_size(m.payload) <= $8::int then m.payload::text end,
-       m.headers::text, array_to_json(m.destinations)::text, date_part('epoch', m.created_at),
+select m.seq, m.id, m.topic, m.key, case when pg_column_size(m.payload) <= $8::int then m.payload end,
+       m.headers, array_to_json(m.destinations), date_part('epoch', m.created_at),
        case when pg_column_size(m.payload) > $8::int then pg_column_size(m.payload) end
   from unnest($3::xid8[], $4::bigint[]) x(xid, floor)
  cross join lateral (
