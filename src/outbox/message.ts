@@ -1,3 +1,4 @@
+import { headerName, maxKeyBytes } from '../core/message-syntax.js'
 import { isTopic } from '../core/topic-pattern.js'
 
 /** A message as the log holds it. Headers, time and destinations are parsed when somebody asks: most adapters never do. */
@@ -45,17 +46,15 @@ export class LogMessage {
  */
 export function flawOf({ topic, key, headers }: Pick<LogMessage, 'topic' | 'key' | 'headers'>): string | undefined {
   if (!isTopic(topic)) return 'its topic is not one: words of letters, digits, "_" and "-" joined by dots'
-  if (key !== null && (key === '' || key.length > maxKeyLength || controlCharacter.test(key)))
-    return `its key is empty, longer than ${maxKeyLength} bytes, or has a control character`
+  if (key !== null && (key === '' || key.length > maxKeyBytes || controlCharacter.test(key)))
+    return `its key is empty, longer than ${maxKeyBytes} bytes, or has a control character`
   if (headers !== noHeaders && !areHeaders(headers))
     return 'its headers are not an object of strings with lower-case names'
   return undefined
 }
 
-const maxKeyLength = 1024
 // eslint-disable-next-line no-control-regex -- that is what is looked for
 const controlCharacter = /[\x00-\x1f\x7f]/
-const headerName = /^[a-z0-9!#$%&'*+.^_`|~-]{1,128}$/
 
 function areHeaders(headers: unknown): boolean {
   return (

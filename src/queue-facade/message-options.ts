@@ -1,15 +1,14 @@
 import { validate as isUuid, v7 as uuidV7 } from 'uuid'
 import { parseDuration } from '../core/duration.js'
 import { messageOf, type Problem } from '../core/errors.js'
+import { headerName, maxKeyBytes } from '../core/message-syntax.js'
 import { activeTraceHeaders } from '../core/open-telemetry.js'
 import { shapeOf } from '../core/shape.js'
 import type { LogMessage } from '../outbox/publish.js'
 import type { MessageOptions } from './options.js'
 import { pathText } from './path-text.js'
 
-const maxKeyBytes = 1024
 const maxDedupeKeyBytes = 512
-const headerName = /^[a-z0-9!#$%&'*+.^_`|~-]{1,128}$/
 // control characters (C0, DEL, C1); half a surrogate pair would become U+FFFD on the wire, and two keys one
 const unsafeText = /[\p{Control}\p{Surrogate}]/u
 /** A hundred years: what is later is a mistake in the unit. */
