@@ -5,11 +5,16 @@ export interface Statement {
   readonly name: string
   readonly text: string
   readonly values: (string | null)[]
-  /**
-   * The same without an answer, for drivers whose word is enough that it ran, and the rows that it would have given: of
-   * a transaction that publishes, the row is a twenty-fifth.
-   */
-  readonly unanswered?: { readonly name: string; readonly text: string; readonly rows: readonly unknown[] }
+  /** The same without an answer, for drivers whose word is enough that it ran: a twenty-fifth of a transaction that publishes. */
+  readonly unanswered?: UnansweredStatement | undefined
+}
+
+export interface UnansweredStatement {
+  readonly name: string
+  readonly text: string
+  readonly values: (string | null)[]
+  /** What it would have given. */
+  readonly rows: readonly unknown[]
 }
 
 /** A client or a pool of `pg`. */
@@ -25,8 +30,8 @@ export interface PgQuery {
 
 /** Runs a statement with `pg`. `prepared`: as a named prepared statement. */
 export async function runWithPg(pg: PgQueryable, statement: Statement, prepared: boolean): Promise<readonly unknown[]> {
-  const { values, unanswered } = statement
-  const { name, text } = unanswered ?? statement
+  const { unanswered } = statement
+  const { name, text, values } = unanswered ?? statement
   const { rows } = await pg.query(prepared ? { name, text, values } : { text, values })
   return unanswered?.rows ?? rows
 }

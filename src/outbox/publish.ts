@@ -1,4 +1,4 @@
-import { type RunStatement, type Statement, textAnswer } from '../core/statement.js'
+import { type RunStatement, type Statement, textAnswer, type UnansweredStatement } from '../core/statement.js'
 import { arrayLiteral } from './publish-array.js'
 import { asPublishError } from './publish-errors.js'
 
@@ -33,23 +33,23 @@ export interface LogMessage {
 }
 
 /** Publishes one message. Gives its id, or the first one's where the dedupe key was used before. */
-export async function publishOne(run: RunStatement, message: LogMessage): Promise<string> {
-  return textAnswer(await call(run, isPlain(message) ? plainStatement(message) : fullStatement(message)), 'id')
+export function publishOne(run: RunStatement, message: LogMessage): Promise<string> {
+  return answer(run, isPlain(message) ? plainStatement(message) : fullStatement(message), 'id')
 }
 
 /** Publishes all of them or none, in order, in one statement. Gives an id for each. */
 export async function publishAll(run: RunStatement, messages: readonly LogMessage[]): Promise<string[]> {
-  return textAnswer(await call(run, manyStatement(messages)), 'ids').split(',')
+  return (await answer(run, manyStatement(messages), 'ids')).split(',')
 }
 
 /** Takes back a message that is still scheduled; false when there is none. */
 export async function cancelScheduled(run: RunStatement, id: string): Promise<boolean> {
-  return textAnswer(await call(run, { name: 'waybill_cancel', text: cancelText, values: [id] }), 'cancelled') === 'true'
+  return (await answer(run, { name: 'waybill_cancel', text: cancelText, values: [id] }, 'cancelled')) === 'true'
 }
 
-async function call(run: RunStatement, statement: Statement): Promise<readonly unknown[]> {
+async function answer(run: RunStatement, statement: Statement, column: string): Promise<string> {
   try {
-    return await run(statement)
+    return textAnswer(await run(statement), column)
   } catch (error) {
     throw asPublishError(error)
   }
@@ -58,8 +58,9 @@ async function call(run: RunStatement, statement: Statement): Promise<readonly u
 const plainCall = 'waybill.publish($1::text, $2::text::json, $3::text, $4::text::json, $5::text::uuid)'
 const plainText = `select ${plainCall}::text as id`
 /** For messages that were checked here. What `pg` is given goes as text, so nothing need be said of the types on the way. */
-const insertText = `insert into waybill.messages (topic, payload, key, headers, id)
-  values ($1::text, $2::json, $3::text, $4::json, $5::uuid)`
+const insertText = `insert into waybill.messages (topic, payload, key, id) values ($1::text, $2::json, $3::text, $4::uuid)`
+const insertHeadersText = `insert into waybill.messages (topic, payload, key, id, headers)
+  values ($1::text, $2::json, $3::text, $4::uuid, $5::json)`
 
 const fullText = `select waybill.publish($1::text, $2::text::json, $3::text, $4::text::json, $5::text::uuid,
   coalesce($6::text::timestamptz, clock_timestamp() + $7::text::float8 * interval '1 millisecond'),
@@ -90,12 +91,19 @@ function isPlain(message: LogMessage): boolean {
 /** Longer ones go through the function, which knows the database's own limit (`waybill.max_payload_bytes`). */
 const insertedCharacters = 16_384
 
-function plainStatement({ topic, payload, key, headers, id }: LogMessage): Statement {
-  const values = [topic, payload, key, headers, id]
-  if (payload.length > insertedCharacters) return { name: 'waybill_publish_id', text: plainText, values }
+function plainStatement(message: LogMessage): Statement {
+  const { topic, payload, key, headers, id } = message
+  const unanswered = payload.length > insertedCharacters ? undefined : insertStatement(message)
+  return { name: 'waybill_publish_id', text: plainText, values: [topic, payload, key, headers, id], unanswered }
+}
+
+/** A parameter more is a hundredth of what the database does, so headers have a statement of their own. */
+function insertStatement({ topic, payload, key, headers, id }: LogMessage): UnansweredStatement {
+  const values = [topic, payload, key, id]
   // without a dedupe key the id is the one that was given, as uuids are written
-  const unanswered = { name: 'waybill_insert', text: insertText, rows: [{ id: id.toLowerCase() }] }
-  return { name: 'waybill_publish_id', text: plainText, values, unanswered }
+  const rows = [{ id: id.toLowerCase() }]
+  if (headers === null) return { name: 'waybill_insert', text: insertText, values, rows }
+  return { name: 'waybill_insert_headers', text: insertHeadersText, values: [...values, headers], rows }
 }
 
 function fullStatement(message: LogMessage): Statement {

@@ -17,7 +17,8 @@ const knownOptions: ReadonlySet<string> = new Set([
   ...['topic', 'payload', 'tx', 'key', 'keyLock', 'headers', 'id', 'delay', 'at', 'dedupeKey', 'dedupeWindow', 'to'],
 ])
 
-export type CheckedOptions = Omit<LogMessage, 'topic' | 'payload'>
+/** A message whose topic and payload are still to be filled in: all of it is one object, of one shape. */
+export type CheckedOptions = LogMessage & { topic: string; payload: string }
 
 /** Checks the options of one message and adds what has a default. Problems go to `problems`, with paths below `path`. */
 export function checkOptions(
@@ -44,6 +45,8 @@ export function checkOptions(
 
   return {
     id: id ?? uuidV7(),
+    topic: '',
+    payload: '',
     key: key ?? null,
     headers: checkHeaders(options.headers, report),
     at: at ?? null,
@@ -58,11 +61,12 @@ export function checkOptions(
 type Report = (field: PropertyKey[], message: string) => void
 
 function checkText(value: unknown, field: string, maxBytes: number, report: Report): void {
-  const remedy = `give 1 to ${maxBytes} bytes of text without control characters`
-  if (typeof value !== 'string' || value === '') return report([field], `is ${shapeOf(value)}; ${remedy}`)
+  const wrong = (what: string): void =>
+    report([field], `${what}; give 1 to ${maxBytes} bytes of text without control characters`)
+  if (typeof value !== 'string' || value === '') return wrong(`is ${shapeOf(value)}`)
   const bytes = Buffer.byteLength(value)
-  if (bytes > maxBytes) report([field], `has ${bytes} bytes; ${remedy}`)
-  else if (unsafeText.test(value)) report([field], `has a control character or half a surrogate pair; ${remedy}`)
+  if (bytes > maxBytes) wrong(`has ${bytes} bytes`)
+  else if (unsafeText.test(value)) wrong('has a control character or half a surrogate pair')
 }
 
 function checkTime(at: unknown, report: Report): void {

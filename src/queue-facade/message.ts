@@ -85,5 +85,7 @@ function withPayload(
       ])
     }
   }
-  return { ...checked, topic, payload }
+  checked.topic = topic
+  checked.payload = payload
+  return checked
 }

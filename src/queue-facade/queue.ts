@@ -27,7 +27,9 @@ export class Queue<Topics extends TopicMap = AnyTopics> implements AsyncDisposab
   readonly #options: ReturnType<typeof checkQueueOptions>
   #own: Promise<OwnPool> | undefined
   #closed = false
-  readonly #underWay = new Set<Promise<unknown>>()
+  #underWay = 0
+  #idle: Promise<void> | undefined
+  #onIdle: (() => void) | undefined
 
   /** Connects to nothing. Throws an `InputError` (`WAYBILL_PUBLISH_INVALID`) for options that are not valid. */
   constructor(options: QueueOptions<Topics> = {}) {
@@ -84,7 +86,7 @@ export class Queue<Topics extends TopicMap = AnyTopics> implements AsyncDisposab
   /** Refuses new calls, waits for those under way, and ends the pool if the queue made it. Safe to call twice. */
   async close(): Promise<void> {
     this.#closed = true
-    await Promise.allSettled(this.#underWay)
+    if (this.#underWay > 0) await (this.#idle ??= new Promise((resolve) => (this.#onIdle = resolve)))
     const own = this.#own
     this.#own = undefined
     if (own) await own.then((pool) => pool.end())
@@ -116,12 +118,11 @@ export class Queue<Topics extends TopicMap = AnyTopics> implements AsyncDisposab
   }
 
   async #track<T>(span: Span | undefined, work: () => Promise<T>): Promise<T> {
-    const running = span ? inSpan(span, work) : work()
-    this.#underWay.add(running)
+    this.#underWay++
     try {
-      return await running
+      return await (span ? inSpan(span, work) : work())
     } finally {
-      this.#underWay.delete(running)
+      if (--this.#underWay === 0) this.#onIdle?.()
     }
   }
 }

@@ -1,5 +1,6 @@
 import { type PgQuery, type Statement, runWithPg } from '../core/statement.js'
 import { notOpen, type RunOptions, type TransactionKind } from './kind.js'
+import { runUnanswered, takesUnanswered } from './pg-unanswered.js'
 
 /**
  * `pg` clients. Whether one is inside a transaction is what PostgreSQL says with each ReadyForQuery message (protocol,
@@ -50,18 +51,20 @@ function runInPgTransaction(
   statement: Statement,
   { prepared, txOnly }: RunOptions,
 ): Promise<readonly unknown[]> {
+  const before = tails.get(client)
+  // no await between looking and sending
+  const sendNow = (): Promise<readonly unknown[]> => {
+    requireTransaction(statusOf(client), txOnly)
+    return runWithPgClient(client, statement, prepared)
+  }
   const send = async (): Promise<readonly unknown[]> => {
     for (;;) {
       while (isBusy(client)) await drained(client)
-      if (knowsStatus(client)) break
+      if (knowsStatus(client)) return sendNow()
       await askStatus(client)
     }
-    // no await between looking and sending
-    requireTransaction(statusOf(client), txOnly)
-    return await runWithPg(client, statement, prepared)
   }
-  const before = tails.get(client)
-  if (before === undefined && !isBusy(client)) return send()
+  if (before === undefined && !isBusy(client)) return knowsStatus(client) ? sendNow() : send()
   // one after another: all of them waking at once, for each that goes, would be work of n²
   const result = (before ?? Promise.resolve()).then(send)
   const tail = result.then(
@@ -73,6 +76,13 @@ function runInPgTransaction(
     if (tails.get(client) === tail) tails.delete(client)
   })
   return result
+}
+
+function runWithPgClient(client: PgClient, statement: Statement, prepared: boolean): Promise<readonly unknown[]> {
+  const { unanswered } = statement
+  return unanswered && takesUnanswered(client)
+    ? runUnanswered(client, unanswered, prepared)
+    : runWithPg(client, statement, prepared)
 }
 
 /** A client that is gone will never be ready: its own refusal says so best. */
