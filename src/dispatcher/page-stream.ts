@@ -94,8 +94,10 @@ export class PageStream {
     const [page] = await Promise.all([this.#ahead ?? this.#read(), this.#safe(signal)])
     this.#ahead = undefined
     this.#pause.goesOn()
+    const last = page.messages.at(-1)
+    if (last && this.#tick) this.#ticker.hasRead(this.#tick, last.seq)
     const messages = page.messages.filter(this.#wants)
-    this.#adapt(page, messages.length, page.after - Math.max(this.#after, delta.from.floor))
+    this.#adapt(page, messages.length)
     this.#after = page.after
     this.#drained = page.drained
     if (!this.#drained) this.#readAhead()
@@ -149,7 +151,8 @@ export class PageStream {
 
   // A page should be full: look at more seqs where few are wanted or many are gaps, at fewer where most are; and ask for
   // as many rows as a page's bytes allow.
-  #adapt(page: Page, wanted: number, looked: number): void {
+  #adapt(page: Page, wanted: number): void {
+    const { looked } = page
     const { length } = page.messages
     const full = length >= this.#rows
     const cut = !full && !page.drained && looked > 0 && looked < this.#span

@@ -32,6 +32,8 @@ export interface Page {
   readonly after: number
   /** Nothing of the delta is left. */
   readonly drained: boolean
+  /** Seqs looked at, of the `span` that was asked for; 0 where only stragglers were. */
+  readonly looked: number
 }
 
 /** The narrow door between lanes and the log. PostgreSQL's is the first; a Kafka log can be another. */
@@ -49,6 +51,12 @@ const pageBytes = 8 * 1024 * 1024
 /** Bytes that are never worth a second look. */
 const smallPayload = 8192
 
+/**
+ * Stragglers whose floors lie so near below the delta's come in the page with what is above it. To look at a row
+ * costs 0.1 to 0.4 µs, a statement of their own 300.
+ */
+const defaultNearSeqs = 1000
+
 type Row = (string | null)[]
 
 /**
@@ -57,35 +65,32 @@ type Row = (string | null)[]
  */
 export class PostgresLogReader implements LogReader {
   readonly #pool: pg.Pool
+  readonly #nearSeqs: number
 
-  constructor(pool: pg.Pool) {
+  /** `nearSeqs`: seqs below a delta's floor within which stragglers need no statement of their own. */
+  constructor(pool: pg.Pool, nearSeqs = defaultNearSeqs) {
     this.#pool = pool
+    this.#nearSeqs = nearSeqs
   }
 
   async page({ delta, after, limit, span, filter }: PageRequest): Promise<Page> {
-    const topic = filter?.topicRegex ?? null
-    const destination = filter?.destination ?? null
+    const wanted = [limit, filter?.topicRegex ?? null, filter?.destination ?? null]
     const { from, to } = delta
-    if (after < from.floor) {
-      const running = endedStragglers(delta, after)
-      if (running.length > 0) {
-        const xids = running.map((r) => r.xid)
-        const floors = running.map((r) => r.floor)
-        const values = [after, from.floor, xids, floors, limit, topic, destination]
-        const { messages, whole } = await this.#readWithin(stragglersSql, values, limit)
-        const last = messages.at(-1)
-        const covered = whole || last === undefined ? from.floor : last.seq
-        return { messages, after: covered, drained: covered >= from.floor && from.floor >= to.ceiling }
-      }
+    const running = endedStragglers(delta, after)
+    const low = running.reduce((lowest, { floor }) => Math.min(lowest, floor), from.floor)
+    if (from.floor - Math.max(after, low) > this.#nearSeqs) {
+      const values = [after, from.floor, running.map((r) => r.xid), running.map((r) => r.floor), ...wanted]
+      const covered = await this.#readWithin(stragglersSql, values, limit, from.floor)
+      return { ...covered, drained: covered.after >= from.floor && from.floor >= to.ceiling, looked: 0 }
     }
-    const low = Math.max(after, from.floor)
-    if (low >= to.ceiling) return { messages: [], after: Math.max(after, to.ceiling), drained: true }
-    const high = Math.min(to.ceiling, low + span)
-    const values = [low, high, from.snapshot, to.snapshot, limit, topic, destination]
-    const { messages, whole } = await this.#readWithin(pageSql, values, limit)
-    const last = messages.at(-1)
-    const covered = whole || last === undefined ? high : last.seq
-    return { messages, after: covered, drained: covered >= to.ceiling }
+    const start = Math.max(after, low)
+    const end = running.length > 0 ? Math.max(to.ceiling, from.floor) : to.ceiling
+    if (start >= end) return { messages: [], after: Math.max(after, end), drained: true, looked: 0 }
+    const high = Math.min(end, start + span)
+    const values = [start, high, from.snapshot, to.snapshot, ...wanted]
+    const below = [from.floor, running.map((r) => r.xid)]
+    const covered = await this.#readWithin(pageSql, values, limit, high, below)
+    return { ...covered, drained: covered.after >= end, looked: covered.after - start }
   }
 
   async load(seqs: readonly number[]): Promise<LogMessage[]> {
@@ -95,19 +100,23 @@ export class PostgresLogReader implements LogReader {
 
   /**
    * A page of at most `limit` rows and about `pageBytes` bytes. Large payloads stay behind at first, for how many rows the
-   * page can hold is known only when their sizes are; `whole`: nothing was left out for its number or size.
+   * page can hold is known only when their sizes are. `after`: `high` when nothing was left out for its number or size.
    */
   async #readWithin(
     text: string,
     values: unknown[],
     limit: number,
-  ): Promise<{ messages: LogMessage[]; whole: boolean }> {
-    const rows = await this.#rows(text, [...values, Math.max(smallPayload, Math.floor(pageBytes / limit))])
+    high: number,
+    more: unknown[] = [],
+  ): Promise<Omit<Page, 'drained' | 'looked'>> {
+    const rows = await this.#rows(text, [...values, Math.max(smallPayload, Math.floor(pageBytes / limit)), ...more])
     const end = endOfPage(rows)
     const page = end < rows.length ? rows.slice(0, end) : rows
     const left = page.filter((row) => row[4] === null)
     if (left.length > 0) await this.#fetchPayloads(left)
-    return { messages: page.map((row) => new LogMessage(row)), whole: end === rows.length && rows.length < limit }
+    const messages = page.map((row) => new LogMessage(row))
+    const whole = end === rows.length && rows.length < limit
+    return { messages, after: whole ? high : (messages.at(-1)?.seq ?? high) }
   }
 
   async #fetchPayloads(rows: readonly Row[]): Promise<void> {

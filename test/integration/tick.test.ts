@@ -111,6 +111,95 @@ describe.each(['pg18', 'pg15'] as const)('a tick on %s', (server) => {
     await open?.end()
   })
 
+  it('has the floor that it was given where it does without a probe, and sees all the same', async () => {
+    const before = await publishing()
+    await before.end()
+    const { floor } = await takeTick(pool(), 0)
+    const after = await publishing()
+    await after.end()
+    const tick = await takeTick(pool(), floor, false)
+    expect(tick.floor).toBe(floor)
+    expect(tick.drawn).toBeGreaterThanOrEqual(after.seq)
+    expect(tick.ceiling).toBeGreaterThanOrEqual(after.seq)
+    expect(isVisibleIn(after.xid, parseSnapshot(tick.snapshot))).toBe(true)
+  })
+
+  describe('of a dispatcher', () => {
+    /** A ticker, and of the tick that was taken last: whether the log was probed, for each statement of it. */
+    function watched(): { ticker: Ticker; probes: () => boolean[] } {
+      const texts: string[] = []
+      const watching = new Proxy(pool(), {
+        get(target, property) {
+          if (property !== 'connect') return bound(target, property)
+          return async () => {
+            const client = await target.connect()
+            return new Proxy(client, {
+              get: (inner, name) =>
+                name === 'query'
+                  ? (query: { text: string }) => {
+                      texts.push(query.text)
+                      return inner.query(query)
+                    }
+                  : bound(inner, name),
+            })
+          }
+        },
+      })
+      const ticker = new Ticker(watching, systemClock)
+      return { ticker, probes: () => texts.splice(0).map((text) => text.includes('waybill.messages')) }
+    }
+
+    const publishMany = (count: number): Promise<unknown> =>
+      pool().query(`select waybill.publish('order.created', to_json(i)) from generate_series(1, ${count}) i`)
+    const greatestSeq = async (): Promise<number> =>
+      Number((await pool().query<{ max: string }>('select max(seq) from waybill.messages')).rows[0]?.max)
+
+    it('probes the log at first, and then takes for a floor what lanes have read', async () => {
+      const { ticker, probes } = watched()
+      await publishMany(3)
+      const first = await ticker.fresh()
+      expect(probes()).toEqual([true])
+      expect(first.floor).toBe(await greatestSeq())
+      await publishMany(100)
+      const second = await ticker.fresh()
+      expect([second.floor, probes()]).toEqual([first.floor, [false]])
+      const read = await greatestSeq()
+      ticker.hasRead(second, read - 1)
+      ticker.hasRead(second, read)
+      ticker.hasRead(second, read - 2)
+      expect([(await ticker.fresh()).floor, probes()]).toEqual([read, [false]])
+    })
+
+    it('probes it when much was published, so that no later delta looks at all of it again', async () => {
+      const { ticker, probes } = watched()
+      await publishMany(1)
+      await ticker.fresh()
+      probes()
+      await publishMany(3000)
+      const burst = await ticker.fresh()
+      expect([burst.floor, probes()]).toEqual([await greatestSeq(), [false, true]])
+      // lanes that lag read nothing: each tick probes, and none twice
+      await publishMany(2000)
+      expect((await ticker.fresh()).floor).toBe(await greatestSeq())
+      probes()
+      await publishMany(10)
+      await ticker.fresh()
+      expect(probes()).toEqual([false])
+    })
+
+    it('forgets what was read before it was reset: it may have been another server', async () => {
+      const { ticker, probes } = watched()
+      await publishMany(10)
+      const before = await ticker.fresh()
+      ticker.hasRead(before, before.floor + 500)
+      ticker.reset()
+      ticker.hasRead(before, before.floor + 500)
+      probes()
+      expect((await ticker.fresh()).floor).toBe(await greatestSeq())
+      expect(probes()).toEqual([true])
+    })
+  })
+
   it('is followed by another for a transaction that drew its seq behind the snapshot and before the ceiling', async () => {
     let open: Awaited<ReturnType<typeof publishing>> | undefined
     const meanwhile: Meanwhile = { afterSnapshot: async () => (open ??= await publishing()) }

@@ -1,4 +1,5 @@
--- One page of what became visible between two snapshots, above the floor of the first. Along (seq), in seq order.
+-- One page of what became visible between two snapshots: what lies above the floor of the first, and what transactions wrote
+-- below it that ran then. Along (seq), in seq order.
 --   $1 bigint  after: greater than this
 --   $2 bigint  up to and with this
 --   $3 pg_snapshot  from: not visible in it
@@ -7,11 +8,13 @@
 --   $6 text    regular expression of wanted topics, or null for all
 --   $7 text    the destination: messages that name it come whatever their topic
 --   $8 int     bytes, as stored: a payload that is larger is left out, and its size comes in its place
+--   $9 bigint  the floor; $10 xid8[] who may have written below it: in a log that was restored, others' xids mean nothing
 select m.seq, m.id, m.topic, m.key, case when pg_column_size(m.payload) <= $8::int then m.payload end,
        m.headers, array_to_json(m.destinations), date_part('epoch', m.created_at),
        case when pg_column_size(m.payload) > $8::int then pg_column_size(m.payload) end
   from waybill.messages m
  where m.seq > $1::bigint and m.seq <= $2::bigint
+   and (m.seq > $9::bigint or m.xid = any($10::xid8[]))
    and not pg_visible_in_snapshot(m.xid, $3::pg_snapshot) and pg_visible_in_snapshot(m.xid, $4::pg_snapshot)
    and ($6::text is null or (m.destinations is null and m.topic ~ $6::text) or $7::text = any(m.destinations))
  order by m.seq
