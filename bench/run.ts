@@ -90,7 +90,8 @@ async function main(bench: Bench): Promise<number> {
 async function interleaved(sides: readonly Side[], rounds: number, unit: string): Promise<Map<string, Run[]>> {
   const results = new Map<string, Run[]>(sides.map(({ name }) => [name, []]))
   for (let round = 1; round <= rounds; round++) {
-    for (const side of sides) {
+    // to and fro: no side always comes after the same one, whatever that leaves behind
+    for (const side of round % 2 === 1 ? sides : sides.toReversed()) {
       const run = await side.run(round)
       results.get(side.name)?.push(run)
       progress(`round ${round}/${rounds}  ${side.name.padEnd(26)} ${figure(run.value)} ${unit}`)

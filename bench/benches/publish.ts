@@ -29,7 +29,7 @@ export const publish: Bench = {
 }
 
 function side(context: BenchContext, name: string, into: string, dispatcher = false): Side {
-  const messages = context.options.messages ?? 20_000
+  const messages = context.options.messages ?? 40_000
   return databaseSide(context, {
     name,
     side: 'publish',

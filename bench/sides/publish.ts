@@ -43,8 +43,8 @@ await serveSide<Input>(async ({ url, messages, clients, into }) => {
     }
   }
 
-  // connections, plans and caches as they are after a while
-  await Promise.all(connections.map((client) => publish(client, 20)))
+  // connections, plans, caches and compiled code as they are after a while
+  await Promise.all(connections.map((client) => publish(client, 250)))
   return {
     databaseCpu: await meterDatabase(url),
     async run() {
