@@ -40,42 +40,47 @@ function isPgClient(value: object): value is PgClient {
 
 /** The last of our own statements that wait for a client; there only while one waits. */
 const tails = new WeakMap<PgClient, Promise<unknown>>()
+/** How many clients have such a tail: mostly none, and no look is needed. */
+let tailed = 0
 
 /**
  * Runs a statement in the client's transaction; throws `WAYBILL_TX_INVALID`, and writes nothing, when there is none or it
  * has failed. While other statements are under way the last known status says nothing (one may be the commit), so it
  * waits for them first. Adds no statement, but for the first look at a client of pg before 8.21.
  */
-function runInPgTransaction(
-  client: PgClient,
-  statement: Statement,
-  { prepared, txOnly }: RunOptions,
-): Promise<readonly unknown[]> {
-  const before = tails.get(client)
-  // no await between looking and sending
-  const sendNow = (): Promise<readonly unknown[]> => {
-    requireTransaction(statusOf(client), txOnly)
-    return runWithPgClient(client, statement, prepared)
+function runInPgTransaction(client: PgClient, statement: Statement, how: RunOptions): Promise<readonly unknown[]> {
+  const before = tailed === 0 ? undefined : tails.get(client)
+  if (before === undefined && !isBusy(client)) {
+    return knowsStatus(client) ? sendNow(client, statement, how) : sendWhenReady(client, statement, how)
   }
-  const send = async (): Promise<readonly unknown[]> => {
-    for (;;) {
-      while (isBusy(client)) await drained(client)
-      if (knowsStatus(client)) return sendNow()
-      await askStatus(client)
-    }
-  }
-  if (before === undefined && !isBusy(client)) return knowsStatus(client) ? sendNow() : send()
   // one after another: all of them waking at once, for each that goes, would be work of n²
-  const result = (before ?? Promise.resolve()).then(send)
+  const result = (before ?? Promise.resolve()).then(() => sendWhenReady(client, statement, how))
   const tail = result.then(
     () => undefined,
     () => undefined,
   )
+  if (before === undefined) tailed++
   tails.set(client, tail)
   void tail.then(() => {
-    if (tails.get(client) === tail) tails.delete(client)
+    if (tails.get(client) !== tail) return
+    tails.delete(client)
+    tailed--
   })
   return result
+}
+
+// no await between looking and sending
+function sendNow(client: PgClient, statement: Statement, how: RunOptions): Promise<readonly unknown[]> {
+  requireTransaction(statusOf(client), how.txOnly)
+  return runWithPgClient(client, statement, how.prepared)
+}
+
+async function sendWhenReady(client: PgClient, statement: Statement, how: RunOptions): Promise<readonly unknown[]> {
+  for (;;) {
+    while (isBusy(client)) await drained(client)
+    if (knowsStatus(client)) return sendNow(client, statement, how)
+    await askStatus(client)
+  }
 }
 
 function runWithPgClient(client: PgClient, statement: Statement, prepared: boolean): Promise<readonly unknown[]> {
