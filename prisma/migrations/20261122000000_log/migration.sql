@@ -869,11 +869,12 @@ $$;
 -- ── Looking ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 -- For the views below. What each open lane has read: everything that `seen` sees, up to `read_seq`, but for what the
--- transactions in `running` wrote above their floor: they were still running then, and may have committed since.
+-- transactions in `running` wrote above their floor: they were still running then, and may have committed since. `drawn_seq`:
+-- above it nothing was read; up to it all was, behind a drained delta, but for what `seen` does not see.
 -- `planned_floor`: where the lowest of the deltas begins that are planned for it and not yet read; null when none is.
 create view waybill.lane_cursor as
 select l.id as lane_id, p.n, p.delivered, p.committed_at, c.read_seq, c.seen, r.xids as running, r.floors as running_floors,
-       planned.floor as planned_floor
+       planned.floor as planned_floor, greatest(c.read_seq, c.drawn) as drawn_seq
   from waybill.lanes l
   join lateral (select x.* from waybill.positions x where x.lane_id = l.id order by x.n desc limit 1) p on true
   join waybill.deltas t on t.lane_id = l.id and t.n = p.delta
@@ -886,7 +887,8 @@ select l.id as lane_id, p.n, p.delivered, p.committed_at, c.read_seq, c.seen, r.
                  planned.floor) as read_seq,
            case when planned.floor is not null then '3:3:'::pg_snapshot
                 when p.after < t.ceiling then t.from_snapshot else t.to_snapshot end as seen,
-           case when p.after < t.ceiling then p.after else 0 end as low) c
+           case when p.after < t.ceiling then p.after else 0 end as low,
+           case when p.after >= t.ceiling and planned.floor is null then t.ceiling end as drawn) c
   cross join lateral (
     select coalesce(array_agg(x.xid), '{}') as xids,
            coalesce(array_agg(greatest(coalesce(k.floor, t.from_floor), c.low)), '{}') as floors
@@ -896,13 +898,15 @@ select l.id as lane_id, p.n, p.delivered, p.committed_at, c.read_seq, c.seen, r.
 
 -- Where each lane stands. Every figure costs an index probe or the few parked rows, however far behind a lane is.
 --   lag_messages  seqs between the cursor and the tip: an upper bound (rolled-back seqs and other topics count); 0 when
---                 nothing lies between
+--                 nothing lies between. Behind a drained delta: those above all that had been drawn then, and what was
+--                 committed below since
 --   lag_seconds   age of the first message that it has not read, of any topic; 0 at the tip
 create view waybill.lane_status as
 select l.id as lane_id, l.destination, l.shard, l.shards, l.state, l.pause_kind, l.pause_reason, l.paused_at,
        l.epoch, l.holder, l.dispatcher as dispatcher_id, d.name as dispatcher, d.seen_at as dispatcher_seen_at,
        c.delivered, c.committed_at,
-       case when next.created_at is null then 0 else greatest(1, tip.seq - c.read_seq) end as lag_messages,
+       case when next.created_at is null then 0
+            else greatest(1, greatest(0, tip.seq - c.drawn_seq) + late.messages) end as lag_messages,
        coalesce(extract(epoch from clock_timestamp() - next.created_at), 0)::float8 as lag_seconds,
        coalesce(parked.retrying, 0) as retrying, coalesce(parked.held, 0) as held, coalesce(parked.dead, 0) as dead,
        coalesce(parked.in_flight, 0) as in_flight, coalesce(parked.held_keys, 0) as held_keys, parked.oldest as oldest_parked_at
@@ -919,6 +923,10 @@ select l.id as lane_id, l.destination, l.shard, l.shards, l.state, l.pause_kind,
                    cross join lateral (select m.created_at from waybill.messages m
                                         where m.xid = x.xid and m.seq > x.floor and m.seq <= c.read_seq
                                         order by m.seq limit 1) m)) as created_at) next on true
+  cross join lateral (
+    select count(*) as messages from waybill.messages m
+     where m.seq > c.read_seq and m.seq <= c.drawn_seq and not pg_visible_in_snapshot(m.xid, c.seen)
+       and next.created_at is not null) late
   left join lateral (
     select count(*) filter (where x.state = 'retrying') as retrying, count(*) filter (where x.state = 'held') as held,
            count(*) filter (where x.state = 'dead') as dead, count(*) filter (where x.state = 'in_flight') as in_flight,
