@@ -2,11 +2,14 @@ import { randomBytes } from 'node:crypto'
 import pg from 'pg'
 import { describe, expect, it } from 'vitest'
 import type { Adapter, DeliverContext, OutboundMessage } from '../../src/adapters/contract.js'
+import { systemClock } from '../../src/core/clock.js'
+import { Ticker } from '../../src/dispatcher/ticker.js'
+import { Upkeep } from '../../src/dispatcher/upkeep.js'
 import { countUnrouted } from '../../src/outbox/unrouted.js'
 import { takeTick } from '../../src/outbox/tick.js'
 import { ScriptedAdapter, publish } from '../support/dispatching.js'
 import { eventually, waitFor } from '../support/wait-for.js'
-import { count, delivered, down, useDispatching } from './dispatching-fixture.js'
+import { count, delivered, down, memoryLogger, useDispatching } from './dispatching-fixture.js'
 
 describe.each(['pg18', 'pg15'] as const)('routes on %s', (server) => {
   const { pool, start } = useDispatching(server)
@@ -107,6 +110,27 @@ describe.each(['pg18', 'pg15'] as const)('routes on %s', (server) => {
       { topic: 'lost.event', n: 4 },
       { topic: 'other.event', n: 1 },
     ])
+  })
+
+  it('that nobody has are counted by upkeep up to the last, also where no tick came after it', async () => {
+    const ticker = new Ticker(pool(), systemClock)
+    await ticker.fresh()
+    for (let i = 0; i < 3; i++) await publish(pool(), 'unwanted.event', {})
+    const logger = memoryLogger()
+    // the first pass at once, and no other
+    let slept = 0
+    const clock = {
+      ...systemClock,
+      sleep: (ms: number, signal?: AbortSignal) => systemClock.sleep(slept++ === 0 ? 0 : ms, signal),
+    }
+    const upkeep = new Upkeep({ pool: pool(), clock, logger, ticker, settings: {} })
+    upkeep.start()
+    try {
+      await waitFor(() => logger.lines.some(({ fields }) => fields['unrouted'] === 3))
+    } finally {
+      await upkeep.stop()
+    }
+    expect(logger.lines.filter(({ level }) => level === 'error')).toEqual([])
   })
 })
 
