@@ -1,5 +1,6 @@
 import type { DispatchCounters, DispatcherService, RunReport } from '../../app/dispatching.js'
 import { WaybillError } from '../../core/errors.js'
+import { timeLimit } from '../../core/time-limit.js'
 import { whenAborted } from '../../core/when-aborted.js'
 import { type CommandContext, defineCommand, type ExitCode, option, usageError } from '../command.js'
 import { formatCount } from '../output.js'
@@ -113,9 +114,9 @@ async function runToEnd(
   { once, timeout }: { readonly once: boolean; readonly timeout: number | undefined },
 ): Promise<ExitCode> {
   const { isClean, passOnce, runUntilEmpty } = await import('../../app/dispatching.js')
-  const signal = AbortSignal.any([io.signal, ...(timeout === undefined ? [] : [AbortSignal.timeout(timeout)])])
-  const run = { service, counters, signal }
-  const report = once ? await passOnce(run) : await runUntilEmpty(run)
+  const limit = timeout === undefined ? undefined : timeLimit(timeout, io.signal)
+  const run = { service, counters, signal: limit?.signal ?? io.signal }
+  const report = await (once ? passOnce(run) : runUntilEmpty(run)).finally(() => limit?.clear())
   out.item({ event: 'ended', ...report }, sentence(report))
   return isClean(report) ? 0 : 1
 }

@@ -1,3 +1,4 @@
+import { timeLimit } from '../../core/time-limit.js'
 import { randomUUID } from 'node:crypto'
 import type pg from 'pg'
 import { systemClock, type Clock } from '../../core/clock.js'
@@ -126,9 +127,9 @@ async function runTask(
   { taskMs, signal, clock }: { taskMs: number; signal: AbortSignal | undefined; clock: Clock },
 ): Promise<TaskReport> {
   const start = clock.monotonic()
-  const ended = AbortSignal.any([AbortSignal.timeout(taskMs), ...(signal === undefined ? [] : [signal])])
+  const limit = timeLimit(taskMs, signal)
   try {
-    const result = await run(pass, { withinMs: taskMs / 2, signal: ended })
+    const result = await run(pass, { withinMs: taskMs / 2, signal: limit.signal })
     return { task, ms: clock.monotonic() - start, result, error: null }
   } catch (error) {
     const owner = codeOf(error) === '42501' ? '; run maintenance as the owner of the tables' : ''
@@ -138,6 +139,8 @@ async function runTask(
       result: null,
       error: { code: codeOf(error), message: `${messageOf(error)}${owner}` },
     }
+  } finally {
+    limit.clear()
   }
 }
 
