@@ -1,5 +1,5 @@
 import { whenAborted } from '../core/when-aborted.js'
-import { type Delta, type Tick, followingDelta } from '../outbox/delta.js'
+import { type Delta, type Tick, followingDelta, lowest } from '../outbox/delta.js'
 import type { LogReader, Page, PageFilter } from '../outbox/log-reader.js'
 import type { LogMessage } from '../outbox/message.js'
 import { isVisibleIn, parseSnapshot } from '../outbox/snapshot.js'
@@ -95,7 +95,7 @@ export class PageStream {
     this.#ahead = undefined
     this.#pause.goesOn()
     const last = page.messages.at(-1)
-    if (last && this.#tick) this.#ticker.hasRead(this.#tick, last.seq)
+    if (last && this.#tick) this.#ticker.noteRead(this.#tick, last.seq)
     const messages = page.messages.filter(this.#wants)
     this.#adapt(page, messages.length)
     this.#after = page.after
@@ -164,11 +164,4 @@ export class PageStream {
       this.#selective = wanted < page.messages.length * selectiveBelow
     else if (this.#selective && looked > 100) this.#selective = wanted < looked * selectiveBelow
   }
-}
-
-/** Where the reading of a delta starts: below its lowest straggler. */
-export function lowest(delta: Delta): number {
-  let low = delta.from.floor
-  for (const { floor } of delta.from.running) if (floor < low) low = floor
-  return low
 }

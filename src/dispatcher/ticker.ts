@@ -134,7 +134,7 @@ export class Ticker {
   }
 
   /** A message of this seq was read that `tick` sees. */
-  hasRead(tick: SharedTick, seq: number): void {
+  noteRead(tick: SharedTick, seq: number): void {
     if (tick.number > this.#resetAt && seq > this.#read) this.#read = seq
   }
 

@@ -81,3 +81,8 @@ export function endedStragglers(delta: Delta, after: number): Running[] {
   const to = parseSnapshot(delta.to.snapshot)
   return delta.from.running.filter((r) => r.floor < delta.from.floor && isVisibleIn(r.xid, to))
 }
+
+/** Where the reading of a delta starts: below its lowest straggler, or the lowest of those that are asked for. */
+export function lowest({ from }: Delta, running: readonly Running[] = from.running): number {
+  return running.reduce((low, { floor }) => Math.min(low, floor), from.floor)
+}

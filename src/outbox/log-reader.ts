@@ -2,7 +2,7 @@ import type pg from 'pg'
 import { WaybillError } from '../core/errors.js'
 import { rawTypes } from '../db/pool.js'
 import { loadSql } from '../db/sql.js'
-import { type Delta, endedStragglers } from './delta.js'
+import { type Delta, endedStragglers, lowest } from './delta.js'
 import { LogMessage } from './message.js'
 
 const pageSql = loadSql(import.meta.url, './sql/message_page.sql')
@@ -77,13 +77,12 @@ export class PostgresLogReader implements LogReader {
     const wanted = [limit, filter?.topicRegex ?? null, filter?.destination ?? null]
     const { from, to } = delta
     const running = endedStragglers(delta, after)
-    const low = running.reduce((lowest, { floor }) => Math.min(lowest, floor), from.floor)
-    if (from.floor - Math.max(after, low) > this.#nearSeqs) {
+    const start = Math.max(after, lowest(delta, running))
+    if (from.floor - start > this.#nearSeqs) {
       const values = [after, from.floor, running.map((r) => r.xid), running.map((r) => r.floor), ...wanted]
       const covered = await this.#readWithin(stragglersSql, values, limit, from.floor)
       return { ...covered, drained: covered.after >= from.floor && from.floor >= to.ceiling, looked: 0 }
     }
-    const start = Math.max(after, low)
     const end = running.length > 0 ? Math.max(to.ceiling, from.floor) : to.ceiling
     if (start >= end) return { messages: [], after: Math.max(after, end), drained: true, looked: 0 }
     const high = Math.min(end, start + span)

@@ -47,8 +47,14 @@ export class Queue<Topics extends TopicMap = AnyTopics> implements AsyncDisposab
     options: PublishOptions,
   ): Promise<string> {
     const span = publishSpan(topic)
-    const work = (): Promise<string> => this.#publish(topic, payload, options, span)
-    return span ? inSpan(span, work) : work()
+    return this.#track(span, async () => {
+      const run = this.#runner(options)
+      const prepared = prepareMessage(this.#rules, topic, payload, options, [])
+      // without an await for what needs none, so that the statement is sent before publish returns
+      const message = prepared instanceof Promise ? await prepared : prepared
+      span?.setAttribute('messaging.message.id', message.id)
+      return publishOne(run, message)
+    })
   }
 
   /**
@@ -88,21 +94,6 @@ export class Queue<Topics extends TopicMap = AnyTopics> implements AsyncDisposab
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
-  }
-
-  // `#track` for the one call that is made for each message, without a function and a promise more
-  async #publish(topic: string, payload: unknown, options: PublishOptions, span: Span | undefined): Promise<string> {
-    this.#underWay++
-    try {
-      const run = this.#runner(options)
-      const prepared = prepareMessage(this.#rules, topic, payload, options, [])
-      // without an await for what needs none, so that the statement is sent before publish returns
-      const message = prepared instanceof Promise ? await prepared : prepared
-      span?.setAttribute('messaging.message.id', message.id)
-      return await publishOne(run, message)
-    } finally {
-      if (--this.#underWay === 0) this.#onIdle?.()
-    }
   }
 
   #runner(options: TransactionOption | undefined): RunStatement {

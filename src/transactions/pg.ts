@@ -40,8 +40,6 @@ function isPgClient(value: object): value is PgClient {
 
 /** The last of our own statements that wait for a client; there only while one waits. */
 const tails = new WeakMap<PgClient, Promise<unknown>>()
-/** How many clients have such a tail: mostly none, and no look is needed. */
-let tailed = 0
 
 /**
  * Runs a statement in the client's transaction; throws `WAYBILL_TX_INVALID`, and writes nothing, when there is none or it
@@ -49,7 +47,7 @@ let tailed = 0
  * waits for them first. Adds no statement, but for the first look at a client of pg before 8.21.
  */
 function runInPgTransaction(client: PgClient, statement: Statement, how: RunOptions): Promise<readonly unknown[]> {
-  const before = tailed === 0 ? undefined : tails.get(client)
+  const before = tails.get(client)
   if (before === undefined && !isBusy(client)) {
     return knowsStatus(client) ? sendNow(client, statement, how) : sendWhenReady(client, statement, how)
   }
@@ -59,20 +57,24 @@ function runInPgTransaction(client: PgClient, statement: Statement, how: RunOpti
     () => undefined,
     () => undefined,
   )
-  if (before === undefined) tailed++
   tails.set(client, tail)
   void tail.then(() => {
-    if (tails.get(client) !== tail) return
-    tails.delete(client)
-    tailed--
+    if (tails.get(client) === tail) tails.delete(client)
   })
   return result
 }
 
 // no await between looking and sending
-function sendNow(client: PgClient, statement: Statement, how: RunOptions): Promise<readonly unknown[]> {
-  requireTransaction(statusOf(client), how.txOnly)
-  return runWithPgClient(client, statement, how.prepared)
+function sendNow(
+  client: PgClient,
+  statement: Statement,
+  { prepared, txOnly }: RunOptions,
+): Promise<readonly unknown[]> {
+  requireTransaction(statusOf(client), txOnly)
+  const { unanswered } = statement
+  return unanswered && takesUnanswered(client)
+    ? runUnanswered(client, unanswered, prepared)
+    : runWithPg(client, statement, prepared)
 }
 
 async function sendWhenReady(client: PgClient, statement: Statement, how: RunOptions): Promise<readonly unknown[]> {
@@ -81,13 +83,6 @@ async function sendWhenReady(client: PgClient, statement: Statement, how: RunOpt
     if (knowsStatus(client)) return sendNow(client, statement, how)
     await askStatus(client)
   }
-}
-
-function runWithPgClient(client: PgClient, statement: Statement, prepared: boolean): Promise<readonly unknown[]> {
-  const { unanswered } = statement
-  return unanswered && takesUnanswered(client)
-    ? runUnanswered(client, unanswered, prepared)
-    : runWithPg(client, statement, prepared)
 }
 
 /** A client that is gone will never be ready: its own refusal says so best. */

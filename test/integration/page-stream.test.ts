@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import { describe, expect, it, vi } from 'vitest'
 import { systemClock } from '../../src/core/clock.js'
-import { lowest, PageStream } from '../../src/dispatcher/page-stream.js'
+import { PageStream } from '../../src/dispatcher/page-stream.js'
 import { StandbyPause } from '../../src/dispatcher/standby-pause.js'
 import { Ticker } from '../../src/dispatcher/ticker.js'
-import { type Delta, followingDelta, startingAt, type Tick } from '../../src/outbox/delta.js'
+import { type Delta, followingDelta, lowest, startingAt, type Tick } from '../../src/outbox/delta.js'
 import { type LogReader, type Page, PostgresLogReader } from '../../src/outbox/log-reader.js'
 import type { LogMessage } from '../../src/outbox/message.js'
 import { takeTick } from '../../src/outbox/tick.js'
@@ -111,13 +111,13 @@ describe.each(['pg18', 'pg15'] as const)('the pages of a lane, on %s', (server) 
       read += messages.length
       last = messages.at(-1)?.seq ?? last
     }
-    const hasRead = vi.spyOn(ticker, 'hasRead')
+    const noteRead = vi.spyOn(ticker, 'noteRead')
     await pool().query(`select waybill.publish('order.created', '36')`)
     await ticker.fresh()
     let messages: readonly LogMessage[] = []
     // what ran meanwhile in other databases may have it look further below
     while (messages.length === 0) ({ messages } = await stream.next(signal))
-    expect(hasRead).toHaveBeenCalledExactlyOnceWith(ticker.latest, messages[0]?.seq)
+    expect(noteRead).toHaveBeenCalledExactlyOnceWith(ticker.latest, messages[0]?.seq)
     expect((await ticker.fresh()).floor).toBe(messages[0]?.seq)
     expect(messages[0]?.seq).toBeGreaterThan(last)
   })

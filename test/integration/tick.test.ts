@@ -18,19 +18,25 @@ interface Meanwhile {
   inserted?: string
 }
 
-/** The pool, but for ticks that take their time. What it answers is what PostgreSQL answers, in the order it is asked. */
-function slowly(pool: pg.Pool, meanwhile: Meanwhile): pg.Pool {
+/** The pool, but for how its clients query. */
+function querying(
+  pool: pg.Pool,
+  by: (client: pg.PoolClient) => (query: { text: string }) => Promise<unknown>,
+): pg.Pool {
   return new Proxy(pool, {
     get(target, property) {
       if (property !== 'connect') return bound(target, property)
       return async () => {
         const client = await target.connect()
-        return new Proxy(client, {
-          get: (inner, name) => (name === 'query' ? inSteps(inner, meanwhile) : bound(inner, name)),
-        })
+        return new Proxy(client, { get: (inner, name) => (name === 'query' ? by(client) : bound(inner, name)) })
       }
     },
   })
+}
+
+/** A pool for ticks that take their time. What it answers is what PostgreSQL answers, in the order it is asked. */
+function slowly(pool: pg.Pool, meanwhile: Meanwhile): pg.Pool {
+  return querying(pool, (client) => inSteps(client, meanwhile))
 }
 
 function bound(target: object, property: string | symbol): unknown {
@@ -128,22 +134,9 @@ describe.each(['pg18', 'pg15'] as const)('a tick on %s', (server) => {
     /** A ticker, and of the tick that was taken last: whether the log was probed, for each statement of it. */
     function watched(): { ticker: Ticker; probes: () => boolean[] } {
       const texts: string[] = []
-      const watching = new Proxy(pool(), {
-        get(target, property) {
-          if (property !== 'connect') return bound(target, property)
-          return async () => {
-            const client = await target.connect()
-            return new Proxy(client, {
-              get: (inner, name) =>
-                name === 'query'
-                  ? (query: { text: string }) => {
-                      texts.push(query.text)
-                      return inner.query(query)
-                    }
-                  : bound(inner, name),
-            })
-          }
-        },
+      const watching = querying(pool(), (client) => (query) => {
+        texts.push(query.text)
+        return client.query(query)
       })
       const ticker = new Ticker(watching, systemClock)
       return { ticker, probes: () => texts.splice(0).map((text) => text.includes('waybill.messages')) }
@@ -164,9 +157,9 @@ describe.each(['pg18', 'pg15'] as const)('a tick on %s', (server) => {
       const second = await ticker.fresh()
       expect([second.floor, probes()]).toEqual([first.floor, [false]])
       const read = await greatestSeq()
-      ticker.hasRead(second, read - 1)
-      ticker.hasRead(second, read)
-      ticker.hasRead(second, read - 2)
+      ticker.noteRead(second, read - 1)
+      ticker.noteRead(second, read)
+      ticker.noteRead(second, read - 2)
       expect([(await ticker.fresh()).floor, probes()]).toEqual([read, [false]])
     })
 
@@ -191,9 +184,9 @@ describe.each(['pg18', 'pg15'] as const)('a tick on %s', (server) => {
       const { ticker, probes } = watched()
       await publishMany(10)
       const before = await ticker.fresh()
-      ticker.hasRead(before, before.floor + 500)
+      ticker.noteRead(before, before.floor + 500)
       ticker.reset()
-      ticker.hasRead(before, before.floor + 500)
+      ticker.noteRead(before, before.floor + 500)
       probes()
       expect((await ticker.fresh()).floor).toBe(await greatestSeq())
       expect(probes()).toEqual([true])
