@@ -1,5 +1,5 @@
 import type pg from 'pg'
-import { type Adapter, type Outcome, isTransactional } from '../adapters/contract.js'
+import type { Adapter } from '../adapters/contract.js'
 import { Alarm } from '../core/alarm.js'
 import type { Clock } from '../core/clock.js'
 import type { DeliverySettings } from '../core/delivery-settings.js'
@@ -9,9 +9,9 @@ import type { Tick } from '../outbox/delta.js'
 import { type LaneFence, type StoredDelivery, type StoredPosition, loadParked } from '../outbox/lane-store.js'
 import type { LogReader } from '../outbox/log-reader.js'
 import { flawOf } from '../outbox/message.js'
-import { Answers } from './answers.js'
 import { CommitBuffer } from './commit-buffer.js'
 import { type DispatcherHooks, type DispatcherLogger, type LaneName, callHook } from './hooks.js'
+import { LaneCalls } from './lane-calls.js'
 import { LaneCommits } from './lane-commits.js'
 import { type DeliveryName, LaneParked } from './lane-parked.js'
 import { LaneOutcomes } from './lane-outcomes.js'
@@ -20,8 +20,6 @@ import type { PauseKind } from './outage.js'
 import type { PageStream } from './page-stream.js'
 import type { ParkedEntry } from './parked.js'
 import { ReadyQueue } from './ready-queue.js'
-import { sendBatch, sendInTransaction } from './send.js'
-import { traceDeliveries } from './trace-deliveries.js'
 import { type Entry, Window } from './window.js'
 
 export interface LaneOptions {
@@ -73,26 +71,21 @@ export class Lane {
   readonly #pause: LanePause
   readonly #commits: LaneCommits
   readonly #outcomes: LaneOutcomes
+  readonly #calls: LaneCalls
   readonly #kick = new Kick()
   readonly #alarm = new Alarm(() => this.#kick.kick())
   readonly #abort = new AbortController()
-  readonly #maxCalls: number
   #failure: Error | undefined
   #stopping = false
   #reading = false
   #reload = false
-  readonly #answers = new Answers()
-  #calls = 0
-  #parkedCalls = 0
 
   constructor(options: LaneOptions) {
     this.#o = options
-    const { name, fence, pool, clock, logger, hooks, settings, reader, start } = options
-    const { capabilities } = options.adapter
+    const { name, fence, pool, clock, logger, hooks, settings, reader, start, adapter } = options
     const fail = (error: unknown): void => this.fail(error)
     const hook = (call: () => unknown): void => callHook(logger, name, call)
-    this.#ready = new ReadyQueue(settings.order === 'key' && !capabilities.ordered)
-    this.#maxCalls = capabilities.ordered || capabilities.transactional ? 1 : capabilities.concurrency
+    this.#ready = new ReadyQueue(settings.order === 'key' && !adapter.capabilities.ordered)
     this.#parked = new LaneParked({ settings, clock, reader, buffer: this.#buffer }, options)
     this.#pause = new LanePause({
       ...{ name, fence, pool, clock, logger, hooks, hook, fail },
@@ -115,6 +108,11 @@ export class Lane {
       ...{ name, settings, clock, hooks, hook },
       ...{ ready: this.#ready, buffer: this.#buffer, parked: this.#parked, pause: this.#pause, commits: this.#commits },
     })
+    this.#calls = new LaneCalls({
+      ...{ name, adapter, pool, clock, logger, outcomes: this.#outcomes, commits: this.#commits, fail },
+      signal: this.#abort.signal,
+      onEnd: () => this.#kick.kickSoon(),
+    })
   }
 
   get name(): LaneName {
@@ -123,7 +121,7 @@ export class Lane {
 
   /** Whether everything that `tick` sees has been read, and delivered or parked. */
   drainedBeyond(tick: Tick): boolean {
-    return this.#window.size === 0 && this.#calls === 0 && this.#commits.idle && this.#o.stream.hasRead(tick)
+    return this.#window.size === 0 && this.#calls.idle && this.#commits.idle && this.#o.stream.hasRead(tick)
   }
 
   get status(): LaneStatus {
@@ -189,14 +187,14 @@ export class Lane {
         }
         if (this.#commits.progress) this.#pause.confirm()
         this.#commits.commit(this.halted || this.#stopping)
-        if (this.#stopping && this.#calls === 0 && this.#commits.idle) return
+        if (this.#stopping && this.#calls.idle && this.#commits.idle) return
         this.#alarm.set(this.#nextTimer())
         await this.#kick.wait()
       }
     } finally {
       this.#alarm.clear()
       this.#abort.abort(new Error('the lane has ended'))
-      while (this.#calls > 0 || this.#commits.busy) await this.#kick.wait(1000)
+      while (!this.#calls.idle || this.#commits.busy) await this.#kick.wait(1000)
     }
   }
 
@@ -249,13 +247,13 @@ export class Lane {
   #send(): void {
     const now = this.#o.clock.monotonic()
     if (this.#pause.active) {
-      const probe = this.#calls === 0 ? this.#pause.probe(now, this.#ready, this.#parked) : undefined
+      const probe = this.#calls.idle ? this.#pause.probe(now, this.#ready, this.#parked) : undefined
       if (probe && this.#isSound(probe)) this.#call([probe])
       return
     }
     this.#sendParked(now)
     const { maxBatch } = this.#o.adapter.capabilities
-    while (this.#calls < this.#maxCalls && this.#ready.length > 0 && !this.#pause.active) {
+    while (this.#calls.room > 0 && this.#ready.length > 0 && !this.#pause.active) {
       const batch: Entry[] = []
       for (let entry = this.#ready.shift(); entry; entry = batch.length < maxBatch ? this.#ready.shift() : undefined) {
         if (this.#parked.holds(entry.message.key)) this.#outcomes.hold(entry)
@@ -266,14 +264,11 @@ export class Lane {
   }
 
   #sendParked(now: number): void {
-    const room = Math.min(Math.ceil(this.#maxCalls / 2) - this.#parkedCalls, this.#maxCalls - this.#calls)
-    const due = this.#parked.due(now, room)
+    const due = this.#parked.due(now, this.#calls.roomForRetries)
     if (due.length === 0) return
     for (const entry of due) entry.sending = true
-    this.#calls++ // keeps the lane from ending meanwhile
-    this.#parked
-      .load(due)
-      .finally(() => this.#calls--)
+    this.#calls
+      .preparing(this.#parked.load(due))
       .then((entries) => {
         for (const entry of entries) {
           if (this.#stopping || this.#pause.active) this.#unsent(entry.parked)
@@ -298,45 +293,8 @@ export class Lane {
   }
 
   #call(batch: Entry[]): void {
-    const { adapter, clock, logger, name, pool } = this.#o
     if (!this.#o.leaseValid()) return this.fail(leaseExpired())
-    const now = clock.monotonic()
-    let retried = 0
-    for (const entry of batch) {
-      entry.state = 'sending'
-      entry.sentAt = now
-      if (entry.parked) retried++
-    }
-    this.#answers.sent(batch.length)
-    this.#calls++
-    this.#parkedCalls += retried
-    let settled = 0
-    const trace = traceDeliveries(name.destination, adapter.kind, batch)
-    const settle = (entry: Entry, outcome: Outcome): void => {
-      settled++
-      trace?.settled(entry, outcome)
-      this.#answers.came(entry, outcome, clock.monotonic())
-      this.#outcomes.outcome(entry, outcome)
-    }
-    const work = isTransactional(adapter)
-      ? this.#commits.inTransaction((write) => sendInTransaction({ adapter, pool, batch, settle, write }))
-      : sendBatch(adapter, batch, { signal: this.#abort.signal, settle })
-    const ended = (): void => {
-      this.#calls--
-      this.#parkedCalls -= retried
-      trace?.end()
-      if (settled < batch.length) {
-        this.#answers.lost(batch.length - settled)
-        const left = batch.filter((entry) => entry.state === 'sending')
-        if (!this.#abort.signal.aborted) this.#outcomes.unanswered(left, settled > 0)
-      }
-      this.#kick.kickSoon()
-    }
-    work.then(ended, (error: unknown) => {
-      if (isTransactional(adapter)) this.fail(error)
-      else if (!this.#abort.signal.aborted) logger.error({ ...name, err: error }, 'adapter failed')
-      ended()
-    })
+    this.#calls.begin(batch)
   }
 
   // An answer that holds the window's end for too long is written down as in flight, and settled when it comes.
@@ -346,10 +304,9 @@ export class Lane {
     const first = this.#window.first
     const { clock, settings, adapter } = this.#o
     if (first?.state !== 'sending' || this.#pause.active || adapter.capabilities.transactional) return
-    const now = clock.monotonic()
     const { slowAfterMs } = settings
-    if (now - first.sentAt < slowAfterMs) return
-    if (!this.#answers.getThrough(first.sentAt, now, { few: this.#maxCalls, withinMs: slowAfterMs / 2 })) return
+    if (clock.monotonic() - first.sentAt < slowAfterMs) return
+    if (!this.#calls.othersGetThrough(first.sentAt, slowAfterMs / 2)) return
     this.#outcomes.setAside(first)
     this.#commits.advance()
   }
