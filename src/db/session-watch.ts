@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import { within } from '../core/within.js'
 import { hangUp } from './hang-up.js'
@@ -24,6 +25,8 @@ interface Seen {
 
 /** Looks for each time that a statement may be without an answer. */
 const looks = 3
+/** What was on its way when the server was asked has come after this, at most, ms: a packet lost, and sent again. */
+const lateMs = 1000
 
 /**
  * Finds sessions of a pool whose network has gone without a word (a firewall or a router that forgot the connection, a
@@ -88,6 +91,8 @@ export class SessionWatch {
       const sessions = this.#open()
       await client.connect()
       const atWork = await this.#atWork(client, sessions)
+      // where the network was only away its answer may be behind the one to the question
+      await sleep(Math.min(silentMs / looks, lateMs))
       const now = performance.now()
       const overdue = sessions.filter((session) => {
         const seen = this.#seen.get(session)

@@ -94,6 +94,19 @@ describe.each(['directly', 'through PgBouncer'] as const)('a session, %s', (way)
     client.release()
     expect(silent).toEqual([])
   })
+
+  it('has its answer when that comes after what the server says about it', async () => {
+    const { pool, network, silent } = await open()
+    const client = await pool.connect()
+    network.forget()
+    const answer = client.query<{ n: number }>('select 7 as n')
+    await waitFor(() => network.connections() === 2, { what: 'the question' })
+    await sleep(100) // answered: at rest, as far as the server knows
+    network.remember()
+    expect((await answer).rows).toEqual([{ n: 7 }])
+    client.release()
+    expect(silent).toEqual([])
+  })
 })
 
 describe('a session that was hung up on', () => {

@@ -11,8 +11,10 @@ export interface HalfOpenProxy {
   through(url: string): string
   /** Keeps every socket open and forwards nothing in this direction, not even a close: the network is gone. */
   swallow(direction?: Direction | 'both'): void
-  /** Nothing passes through the connections of now any more, ever, not even a close; new ones are welcome. */
+  /** Nothing passes through the connections of now any more, not even a close, until `remember`; new ones are welcome. */
   forget(): void
+  /** What was forgotten goes on where it was, as after packets that were lost and sent again. */
+  remember(): void
   /** Holds back every chunk for so long, in both directions. */
   delay(milliseconds: number): void
   /** Throws away what comes in this direction: a stream with a hole, unlike what `swallow` holds for later. */
@@ -75,6 +77,9 @@ export async function startHalfOpenProxy(target: {
     },
     forget() {
       for (const connection of open) connection.forget()
+    },
+    remember() {
+      for (const connection of open) connection.remember()
     },
     delay(milliseconds) {
       mode.delayMs = milliseconds

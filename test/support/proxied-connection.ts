@@ -75,6 +75,12 @@ export class ProxiedConnection {
     for (const { from } of Object.values(this.#sockets)) from.pause()
   }
 
+  remember(): void {
+    this.#forgotten = false
+    for (const { from } of Object.values(this.#sockets)) from.resume()
+    this.flush()
+  }
+
   /** Everything that is held back, due or not. */
   flush(): void {
     if (this.#forgotten) return
