@@ -1,4 +1,4 @@
-# The dispatcher. Mount or copy waybill.config.ts into /app and set WAYBILL_DATABASE_URL:
+# The dispatcher. Mount or copy waybill.config.ts into /app and set WAYBILL_DATABASE_URL (docs/deploying.md):
 #   docker build -t waybill . && docker run --init -e WAYBILL_DATABASE_URL -v ./waybill.config.ts:/app/waybill.config.ts waybill
 FROM node:24-slim AS build
 WORKDIR /build
@@ -23,6 +23,6 @@ COPY --chown=node:node prisma/migrations /waybill/prisma/migrations
 RUN mkdir -p node_modules && ln -s /waybill node_modules/waybill && ln -s /waybill/dist/cli/main.js /usr/local/bin/waybill && chmod +x /waybill/dist/cli/main.js
 USER node
 EXPOSE 9464
-# start it with --init (or tini), so that signals reach it as process 1
+# without --init (or tini) a signal in its first half second is lost
 ENTRYPOINT ["waybill"]
 CMD ["dispatch", "--health-port", "9464"]
