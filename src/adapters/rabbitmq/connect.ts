@@ -1,7 +1,7 @@
 import type { ChannelModel, ConfirmChannel } from 'amqplib'
 import { loadPeer } from '../../core/load-peer.js'
 import type { RabbitmqSettings } from '../../config/destinations/rabbitmq.js'
-import { hangUp } from './socket.js'
+import { gatherWrites, hangUp } from './socket.js'
 import { declareTopology } from './topology.js'
 
 export interface Opened {
@@ -31,6 +31,7 @@ export async function open(settings: RabbitmqSettings, destination: string): Pro
   })
   // An error event without a listener would end the process; what it says also rejects the calls below.
   connection.on('error', () => undefined)
+  gatherWrites(connection)
   // `timeout` covers the handshake alone. Destroying the socket rejects whatever is awaited here.
   let late = false
   const timer = setTimeout(
