@@ -1,9 +1,6 @@
-import { execFileSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { afterAll, afterEach, describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, test } from 'vitest'
 import type { WebhookOptions } from '../../src/config/destinations/webhook.js'
+import { makeCertificates } from '../support/certificates.js'
 import { type HttpReceiver, type Reply, startHttpReceiver } from '../support/http-receiver.js'
 import { brief, closeAdapters, createWebhook, deliverOne, failureText } from './webhook-fixture.js'
 
@@ -147,47 +144,7 @@ describe('OAuth 2 client credentials', () => {
 })
 
 describe('TLS', () => {
-  const folder = mkdtempSync(join(tmpdir(), 'waybill-tls-'))
-  afterAll(() => rmSync(folder, { recursive: true }))
-  const openssl = (...args: string[]): unknown => execFileSync('openssl', args, { cwd: folder, stdio: 'pipe' })
-  const pem = (name: string): string => readFileSync(join(folder, name), 'utf8')
-  const ec = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes']
-  openssl('req', '-x509', ...ec, '-keyout', 'ca.key', '-out', 'ca.pem', '-days', '2', '-subj', '/CN=test authority')
-  for (const [name, alternative] of [
-    ['server', 'IP:127.0.0.1,DNS:localhost'],
-    ['elsewhere', 'DNS:elsewhere.example'],
-    ['client', 'DNS:waybill'],
-  ] as const) {
-    openssl(
-      'req',
-      ...ec,
-      '-keyout',
-      `${name}.key`,
-      '-out',
-      `${name}.csr`,
-      '-subj',
-      `/CN=${name}`,
-      '-addext',
-      `subjectAltName=${alternative}`,
-    )
-    openssl(
-      'x509',
-      '-req',
-      '-in',
-      `${name}.csr`,
-      '-CA',
-      'ca.pem',
-      '-CAkey',
-      'ca.key',
-      '-CAcreateserial',
-      '-out',
-      `${name}.pem`,
-      '-days',
-      '2',
-      '-copy_extensions',
-      'copy',
-    )
-  }
+  const pem = makeCertificates()
   const server = { key: pem('server.key'), cert: pem('server.pem') }
 
   test('a certificate of an unknown authority is misconfigured; with tls.ca it is fine', async () => {

@@ -1,0 +1,86 @@
+import { connect, type AddressInfo } from 'node:net'
+import { createServer, type TlsOptions } from 'node:tls'
+import { afterEach, describe, expect, it } from 'vitest'
+import type { Adapter } from '../../src/adapters/contract.js'
+import type { RabbitmqOptions } from '../../src/config/destinations/rabbitmq.js'
+import { makeCertificates } from '../support/certificates.js'
+import { onFileEnd } from '../support/cleanup.js'
+import { amqpUrl } from '../support/rabbitmq.js'
+import { deliver, message } from './destination.js'
+import { rabbitAdapter, rabbitDestination } from './rabbitmq-fixture.js'
+
+/** The broker behind TLS, as a load balancer does it: the URL to it. */
+async function startTls(options: TlsOptions): Promise<string> {
+  const server = createServer(options, (client) => {
+    const broker = connect({ host: '127.0.0.1', port: Number(new URL(amqpUrl()).port) })
+    client.on('error', () => broker.destroy()).on('close', () => broker.destroy())
+    broker.on('error', () => client.destroy()).on('close', () => client.destroy())
+    client.pipe(broker).pipe(client)
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  onFileEnd(() => void server.close())
+  const url = new URL(amqpUrl().replace(/^amqp:/, 'amqps:'))
+  url.host = `127.0.0.1:${(server.address() as AddressInfo).port}`
+  return url.href
+}
+
+describe('RabbitMQ through TLS', () => {
+  const pem = makeCertificates()
+  const server = { key: pem('server.key'), cert: pem('server.pem') }
+  const client = { key: pem('client.key'), cert: pem('client.pem') }
+  const mutual = {
+    ...server,
+    ca: pem('ca.pem'),
+    requestCert: true,
+    rejectUnauthorized: true,
+    maxVersion: 'TLSv1.2',
+  } as const
+
+  const cleanups: (() => Promise<void>)[] = []
+  afterEach(async () => {
+    for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
+  })
+  async function destination() {
+    const made = await rabbitDestination()
+    cleanups.push(() => made.cleanup())
+    return made
+  }
+  function adapterOf(options: Pick<RabbitmqOptions, 'url' | 'exchange' | 'tls'>): Adapter {
+    const adapter = rabbitAdapter(options)
+    cleanups.push(() => adapter.close())
+    return adapter
+  }
+
+  it('takes a batch, whole and in order, where the authority is the one that tls.ca names', async () => {
+    const rabbit = await destination()
+    const adapter = adapterOf({ url: await startTls(server), exchange: rabbit.exchange, tls: { ca: pem('ca.pem') } })
+    const batch = Array.from({ length: 300 }, (_, i) =>
+      message({ payload: JSON.stringify({ i, fill: 'x'.repeat(i) }) }),
+    )
+    expect(new Set((await deliver(adapter, batch)).kinds)).toEqual(new Set(['delivered']))
+    expect((await rabbit.received()).map(({ id, payload }) => [id, String(payload)])).toEqual(
+      batch.map(({ id, payload }) => [id, payload]),
+    )
+  })
+
+  it.each([
+    ['of an unknown authority', server, undefined],
+    ['for another host', { key: pem('elsewhere.key'), cert: pem('elsewhere.pem') }, { ca: pem('ca.pem') }],
+  ])('is misconfigured where the certificate is %s', async (_, certificate, tls) => {
+    const rabbit = await destination()
+    const adapter = adapterOf({ url: await startTls(certificate), exchange: rabbit.exchange, ...(tls && { tls }) })
+    expect((await deliver(adapter, [message()])).outcomes).toMatchObject([
+      { kind: 'misconfigured', failure: { code: 'AMQP_CERTIFICATE' } },
+    ])
+    expect(await rabbit.received()).toEqual([])
+  })
+
+  it('shows a certificate of its own where the broker asks for one', async () => {
+    const { exchange } = await destination()
+    const [url, ca] = [await startTls(mutual), pem('ca.pem')]
+    const without = await deliver(adapterOf({ url, exchange, tls: { ca } }), [message()])
+    expect(without.kinds).not.toContain('delivered')
+    const shown = await deliver(adapterOf({ url, exchange, tls: { ca, ...client } }), [message()])
+    expect(shown.kinds).toEqual(['delivered'])
+  })
+})
