@@ -42,7 +42,7 @@ describe('RabbitMQ through TLS', () => {
   })
   async function destination() {
     const made = await rabbitDestination()
-    cleanups.push(() => made.cleanup())
+    cleanups.push(async () => made.cleanup())
     return made
   }
   function adapterOf(options: Pick<RabbitmqOptions, 'url' | 'exchange' | 'tls'>): Adapter {
