@@ -54,6 +54,11 @@ export interface LaneStatus {
 
 /** Bytes of payload read and not settled, at most (but for one page). */
 const windowBytes = 32 * 1024 * 1024
+/**
+ * Bytes of payload in one call of the adapter, at most (but for one message): what it makes of them, as the parameters of a
+ * statement or the body of a request, is in memory several times at once.
+ */
+const batchBytes = 4 * 1024 * 1024
 /** Windows that a paused lane reads in search of a message of another key. */
 const lookout = 4
 
@@ -255,9 +260,15 @@ export class Lane {
     const { maxBatch } = this.#o.adapter.capabilities
     while (this.#calls.room > 0 && this.#ready.length > 0 && !this.#pause.active) {
       const batch: Entry[] = []
-      for (let entry = this.#ready.shift(); entry; entry = batch.length < maxBatch ? this.#ready.shift() : undefined) {
+      let bytes = 0
+      while (batch.length < maxBatch && bytes < batchBytes) {
+        const entry = this.#ready.shift()
+        if (!entry) break
         if (this.#parked.holds(entry.message.key)) this.#outcomes.hold(entry)
-        else if (this.#isSound(entry)) batch.push(entry)
+        else if (this.#isSound(entry)) {
+          batch.push(entry)
+          bytes += entry.message.payload.length
+        }
       }
       if (batch.length > 0) this.#call(batch)
     }
