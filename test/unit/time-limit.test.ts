@@ -1,9 +1,8 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { describe, expect, it } from 'vitest'
 import { timeLimit } from '../../src/core/time-limit.js'
-
-const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 
 describe('a time limit', () => {
   it('aborts when its time is over, whatever garbage is collected meanwhile', async () => {

@@ -4,8 +4,8 @@ import { within } from '../../core/within.js'
 
 /**
  * Ends a connection: politely for up to `withinMs`, then by destroying its socket. amqplib's own `close` waits for the
- * broker's answer without limit and only half-closes the socket, so on a dead network it would never end. Destroying it with an error
- * is what makes amqplib clean up.
+ * broker's answer without limit and only half-closes the socket, so on a dead network it would never end. Destroying it with
+ * an error is what makes amqplib clean up.
  */
 export async function hangUp(model: ChannelModel, withinMs: number): Promise<void> {
   if (withinMs > 0) {
@@ -24,14 +24,9 @@ export function gatherWrites(model: ChannelModel): void {
   const stream = streamOf(model)
   if (stream === undefined) return
   const write = stream.write.bind(stream)
-  let corked = false
-  const uncork = (): void => {
-    corked = false
-    stream.uncork()
-  }
+  const uncork = (): void => stream.uncork()
   stream.write = (chunk: Uint8Array): boolean => {
-    if (!corked) {
-      corked = true
+    if (stream.writableCorked === 0) {
       stream.cork()
       process.nextTick(uncork)
     }
@@ -44,4 +39,6 @@ function streamOf(model: ChannelModel): Stream | undefined {
   return (model.connection as unknown as { stream?: Stream }).stream
 }
 
-type Stream = Pick<Socket, 'destroy' | 'destroyed' | 'cork' | 'uncork'> & { write(chunk: Uint8Array): boolean }
+type Stream = Pick<Socket, 'destroy' | 'destroyed' | 'cork' | 'uncork' | 'writableCorked'> & {
+  write(chunk: Uint8Array): boolean
+}
