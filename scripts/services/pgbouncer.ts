@@ -1,10 +1,13 @@
-import { writeFile } from 'node:fs/promises'
+import { copyFile, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pickPort } from './ports.js'
 import { postgresAddress, probePostgres } from './postgres.js'
 import { spawnDaemon } from './processes.js'
 import { giveTo, serviceIdentity } from './users.js'
 import type { Service, ServiceName } from './types.js'
+
+/** What this PgBouncer and the one of docker-compose.yml have in common. */
+const COMMON = new URL('pgbouncer-image/', import.meta.url)
 
 interface Options {
   readonly name: ServiceName
@@ -27,8 +30,8 @@ export function pgbouncer({ name, after, variable, standardPort }: Options): Ser
       const port = await pickPort(standardPort)
       const file = join(directory, 'pgbouncer.ini')
       const users = join(directory, 'users.txt')
-      await writeFile(users, '"postgres" ""\n')
-      await writeFile(file, configuration(port, upstream?.ports['sql'] ?? 5432, users))
+      await copyFile(new URL('users.txt', COMMON), users)
+      await writeFile(file, await configuration(port, upstream?.ports['sql'] ?? 5432, users))
       await giveTo(identity, directory, file, users)
       const pid = spawnDaemon('/usr/sbin/pgbouncer', [file], { as: identity, cwd: directory, logFile })
       return { name, pid, ...postgresAddress(port), directory, logFile }
@@ -37,23 +40,12 @@ export function pgbouncer({ name, after, variable, standardPort }: Options): Ser
   }
 }
 
-function configuration(port: number, upstream: number, users: string): string {
-  return `[databases]
-* = host=127.0.0.1 port=${upstream} auth_user=postgres
-
-[pgbouncer]
+async function configuration(port: number, upstream: number, users: string): Promise<string> {
+  return `${await readFile(new URL('pgbouncer.ini', COMMON), 'utf8')}
 listen_addr = 127.0.0.1
 listen_port = ${port}
-unix_socket_dir =
-pool_mode = transaction
-auth_type = trust
 auth_file = ${users}
-; every role of the server may log in, so that tests can connect as the roles that migrations create
-auth_query = SELECT rolname, '' FROM pg_catalog.pg_roles WHERE rolname = $1 AND rolcanlogin
-max_client_conn = 1000
-default_pool_size = 20
-; test databases come and go: let go of them soon
-server_idle_timeout = 10
-autodb_idle_timeout = 30
+[databases]
+* = host=127.0.0.1 port=${upstream} auth_user=postgres
 `
 }

@@ -2,7 +2,7 @@ import { Socket } from 'node:net'
 import { expect, it, onTestFinished, vi } from 'vitest'
 import { amqpUrl } from '../support/rabbitmq.js'
 import { deliver, message } from './destination.js'
-import { rabbitAdapter, rabbitDestination } from './rabbitmq-fixture.js'
+import { growingMessages, idsAndPayloads, rabbitAdapter, rabbitDestination } from './rabbitmq-fixture.js'
 
 it('sends messages of one moment in few packets, each whole and in order', async () => {
   const destination = await rabbitDestination()
@@ -15,15 +15,12 @@ it('sends messages of one moment in few packets, each whole and in order', async
   expect((await deliver(adapter, [first])).kinds).toEqual(['delivered'])
 
   const calls = [vi.spyOn(Socket.prototype, '_write'), vi.spyOn(Socket.prototype, '_writev')]
-  const batch = Array.from({ length: 400 }, (_, i) => message({ payload: JSON.stringify({ i, fill: 'x'.repeat(i) }) }))
+  const batch = growingMessages(400)
   const { kinds } = await deliver(adapter, batch)
   const packets = calls.reduce((sum, call) => sum + call.mock.calls.length, 0)
   vi.restoreAllMocks()
 
   expect(new Set(kinds)).toEqual(new Set(['delivered']))
   expect(packets).toBeLessThan(batch.length / 4)
-  const received = await destination.received()
-  expect(received.map(({ id, payload }) => [id, String(payload)])).toEqual(
-    [first, ...batch].map(({ id, payload }) => [id, payload]),
-  )
+  expect(idsAndPayloads(await destination.received())).toEqual(idsAndPayloads([first, ...batch]))
 })

@@ -1,13 +1,13 @@
 import { connect, type AddressInfo } from 'node:net'
 import { createServer, type TlsOptions } from 'node:tls'
-import { afterEach, describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished } from 'vitest'
 import type { Adapter } from '../../src/adapters/contract.js'
 import type { RabbitmqOptions } from '../../src/config/destinations/rabbitmq.js'
 import { makeCertificates } from '../support/certificates.js'
 import { onFileEnd } from '../support/cleanup.js'
 import { amqpUrl } from '../support/rabbitmq.js'
 import { deliver, message } from './destination.js'
-import { rabbitAdapter, rabbitDestination } from './rabbitmq-fixture.js'
+import { growingMessages, idsAndPayloads, rabbitAdapter, rabbitDestination } from './rabbitmq-fixture.js'
 
 /** The broker behind TLS, as a load balancer does it: the URL to it. */
 async function startTls(options: TlsOptions): Promise<string> {
@@ -36,31 +36,23 @@ describe('RabbitMQ through TLS', () => {
     maxVersion: 'TLSv1.2',
   } as const
 
-  const cleanups: (() => Promise<void>)[] = []
-  afterEach(async () => {
-    for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
-  })
   async function destination() {
     const made = await rabbitDestination()
-    cleanups.push(async () => made.cleanup())
+    onTestFinished(() => made.cleanup())
     return made
   }
   function adapterOf(options: Pick<RabbitmqOptions, 'url' | 'exchange' | 'tls'>): Adapter {
     const adapter = rabbitAdapter(options)
-    cleanups.push(() => adapter.close())
+    onTestFinished(() => adapter.close())
     return adapter
   }
 
   it('takes a batch, whole and in order, where the authority is the one that tls.ca names', async () => {
     const rabbit = await destination()
     const adapter = adapterOf({ url: await startTls(server), exchange: rabbit.exchange, tls: { ca: pem('ca.pem') } })
-    const batch = Array.from({ length: 300 }, (_, i) =>
-      message({ payload: JSON.stringify({ i, fill: 'x'.repeat(i) }) }),
-    )
+    const batch = growingMessages(300)
     expect(new Set((await deliver(adapter, batch)).kinds)).toEqual(new Set(['delivered']))
-    expect((await rabbit.received()).map(({ id, payload }) => [id, String(payload)])).toEqual(
-      batch.map(({ id, payload }) => [id, payload]),
-    )
+    expect(idsAndPayloads(await rabbit.received())).toEqual(idsAndPayloads(batch))
   })
 
   it.each([
