@@ -53,6 +53,21 @@ export interface KafkaPorts {
   readonly advertised?: number
 }
 
+/** One more way in for clients, beside the plain one. */
+export interface KafkaListener {
+  /** Lower case; its settings begin with `listener.name.<name>.`. */
+  readonly name: string
+  readonly protocol: 'SSL' | 'SASL_SSL' | 'SASL_PLAINTEXT'
+  readonly port: number
+}
+
+/** What a node has beyond the ordinary. */
+interface KafkaExtras {
+  readonly listeners?: readonly KafkaListener[]
+  /** Further settings, `name` and value. */
+  readonly properties?: Readonly<Record<string, string>>
+}
+
 /** Kafka's ids are 16 bytes in base64url. Its tool can draw one, but that is one more start of a JVM. */
 export function drawClusterId(): string {
   return `W${randomBytes(16).toString('base64url').slice(1)}`
@@ -64,8 +79,10 @@ export async function prepareKafka({
   clusterId,
   id,
   nodes,
+  scramUsers = [],
   progress = () => undefined,
-}: {
+  ...extras
+}: KafkaExtras & {
   /** Empty. */
   readonly directory: string
   readonly clusterId: string
@@ -73,15 +90,20 @@ export async function prepareKafka({
   readonly id: number
   /** Of all nodes, this one among them: node 1 first. */
   readonly nodes: readonly KafkaPorts[]
+  /** Who may sign in by SCRAM, with SHA-256 and SHA-512. */
+  readonly scramUsers?: readonly { readonly name: string; readonly password: string }[]
   readonly progress?: (text: string) => void
 }): Promise<void> {
   const classPath = await kafkaClassPath(progress)
   const properties = join(directory, 'server.properties')
   const logging = join(directory, 'log4j2.properties')
-  await writeFile(properties, serverProperties(id, nodes, join(directory, 'data')))
+  await writeFile(properties, serverProperties(id, nodes, join(directory, 'data'), extras))
   await writeFile(logging, loggingProperties)
   const java = [`-Dlog4j2.configurationFile=${logging}`, '-cp', classPath]
-  await run('java', [...java, 'kafka.tools.StorageTool', 'format', '-t', clusterId, '-c', properties])
+  const scram = scramUsers.flatMap(({ name, password }) =>
+    ['256', '512'].flatMap((bits) => ['--add-scram', `SCRAM-SHA-${bits}=[name=${name},password=${password}]`]),
+  )
+  await run('java', [...java, 'kafka.tools.StorageTool', 'format', '-t', clusterId, '-c', properties, ...scram])
 }
 
 /** Starts the node of a directory that `start` has prepared. */
@@ -94,17 +116,20 @@ export async function launchKafka({ directory, logFile }: { directory: string; l
   })
 }
 
-function serverProperties(id: number, nodes: readonly KafkaPorts[], data: string): string {
+function serverProperties(id: number, nodes: readonly KafkaPorts[], data: string, extras: KafkaExtras): string {
+  const { listeners = [], properties = {} } = extras
   const ports = nodes[id - 1] as KafkaPorts
   const replicas = Math.min(3, nodes.length)
   const inSync = replicas > 1 ? 2 : 1
+  const more = listeners.map(({ name, port }) => `${name.toUpperCase()}://127.0.0.1:${port}`)
+  const protocols = listeners.map(({ name, protocol }) => `${name.toUpperCase()}:${protocol}`)
   return `process.roles=broker,controller
 node.id=${id}
 controller.quorum.voters=${nodes.map(({ controller }, i) => `${i + 1}@127.0.0.1:${controller}`).join()}
-listeners=PLAINTEXT://127.0.0.1:${ports.broker},CONTROLLER://127.0.0.1:${ports.controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:${ports.advertised ?? ports.broker}
+listeners=${[`PLAINTEXT://127.0.0.1:${ports.broker}`, `CONTROLLER://127.0.0.1:${ports.controller}`, ...more].join()}
+advertised.listeners=${[`PLAINTEXT://127.0.0.1:${ports.advertised ?? ports.broker}`, ...more].join()}
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listener.security.protocol.map=${['PLAINTEXT:PLAINTEXT', 'CONTROLLER:PLAINTEXT', ...protocols].join()}
 log.dirs=${data}
 auto.create.topics.enable=false
 num.partitions=1
@@ -121,7 +146,9 @@ group.initial.rebalance.delay.ms=0
 num.network.threads=2
 num.io.threads=4
 log.cleaner.dedupe.buffer.size=20000000
-`
+${Object.entries(properties)
+  .map(([name, value]) => `${name}=${value}\n`)
+  .join('')}`
 }
 
 const loggingProperties = `status=error

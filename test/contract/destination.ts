@@ -58,6 +58,18 @@ export function message(fields: Partial<OutboundMessage> = {}): OutboundMessage 
   return { id, topic: 'order.created', key: null, payload, headers: {}, createdAt: new Date(), attempt: 1, ...fields }
 }
 
+/** Messages of growing size, so that where one ends in a packet is another place each time. */
+export function growingMessages(count: number): OutboundMessage[] {
+  return Array.from({ length: count }, (_, i) => message({ payload: JSON.stringify({ i, fill: 'x'.repeat(i) }) }))
+}
+
+/** What must be the same of a message that was sent and one that arrived. */
+export function idsAndPayloads(
+  messages: readonly Pick<OutboundMessage | Received, 'id' | 'payload'>[],
+): [id: string, payload: string][] {
+  return messages.map(({ id, payload }) => [id, String(payload)])
+}
+
 /** What a `deliver` call said, and whether it kept the contract while saying it. */
 export interface Answer {
   /** By index of the batch; undefined where nothing was settled. */

@@ -1,10 +1,10 @@
 import type { GetMessage } from 'amqplib'
-import type { Adapter, OutboundMessage } from '../../src/adapters/contract.js'
+import type { Adapter } from '../../src/adapters/contract.js'
 import { rabbitmqAdapter } from '../../src/adapters/rabbitmq/index.js'
 import { type RabbitmqOptions, rabbitmqSettings } from '../../src/config/destinations/rabbitmq.js'
 import { type HalfOpenProxy, startHalfOpenProxy } from '../support/half-open-proxy.js'
 import { amqpUrl, createTestExchange, createTestQueue, openChannel } from '../support/rabbitmq.js'
-import { message, type ConnectedDestination, type Received } from './destination.js'
+import type { ConnectedDestination, Received } from './destination.js'
 
 export const silentLogger = {
   debug: () => undefined,
@@ -66,14 +66,4 @@ function asReceived({ properties, content }: GetMessage): Received {
     payload: content,
     headers,
   }
-}
-
-/** Messages of growing size, so that where one ends in a packet is another place each time. */
-export function growingMessages(count: number): OutboundMessage[] {
-  return Array.from({ length: count }, (_, i) => message({ payload: JSON.stringify({ i, fill: 'x'.repeat(i) }) }))
-}
-
-/** What must be the same of a message that was sent and one that arrived. */
-export function idsAndPayloads(messages: readonly (OutboundMessage | Received)[]): [id: string, payload: string][] {
-  return messages.map(({ id, payload }) => [id, String(payload)])
 }

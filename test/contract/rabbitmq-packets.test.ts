@@ -1,8 +1,8 @@
 import { Socket } from 'node:net'
 import { expect, it, onTestFinished, vi } from 'vitest'
 import { amqpUrl } from '../support/rabbitmq.js'
-import { deliver, message } from './destination.js'
-import { growingMessages, idsAndPayloads, rabbitAdapter, rabbitDestination } from './rabbitmq-fixture.js'
+import { deliver, growingMessages, idsAndPayloads, message } from './destination.js'
+import { rabbitAdapter, rabbitDestination } from './rabbitmq-fixture.js'
 
 it('sends messages of one moment in few packets, each whole and in order', async () => {
   const destination = await rabbitDestination()

@@ -6,8 +6,8 @@ import type { RabbitmqOptions } from '../../src/config/destinations/rabbitmq.js'
 import { makeCertificates } from '../support/certificates.js'
 import { onFileEnd } from '../support/cleanup.js'
 import { amqpUrl } from '../support/rabbitmq.js'
-import { deliver, message } from './destination.js'
-import { growingMessages, idsAndPayloads, rabbitAdapter, rabbitDestination } from './rabbitmq-fixture.js'
+import { deliver, growingMessages, idsAndPayloads, message } from './destination.js'
+import { rabbitAdapter, rabbitDestination } from './rabbitmq-fixture.js'
 
 /** The broker behind TLS, as a load balancer does it: the URL to it. */
 async function startTls(options: TlsOptions): Promise<string> {
@@ -33,7 +33,6 @@ describe('RabbitMQ through TLS', () => {
     ca: pem('ca.pem'),
     requestCert: true,
     rejectUnauthorized: true,
-    maxVersion: 'TLSv1.2',
   } as const
 
   async function destination() {
@@ -62,17 +61,26 @@ describe('RabbitMQ through TLS', () => {
     const rabbit = await destination()
     const adapter = adapterOf({ url: await startTls(certificate), exchange: rabbit.exchange, ...(tls && { tls }) })
     expect((await deliver(adapter, [message()])).outcomes).toMatchObject([
-      { kind: 'misconfigured', failure: { code: 'AMQP_CERTIFICATE' } },
+      { kind: 'misconfigured', failure: { code: 'AMQP_TLS_FAILED' } },
     ])
     expect(await rabbit.received()).toEqual([])
   })
 
-  it('shows a certificate of its own where the broker asks for one', async () => {
-    const { exchange } = await destination()
-    const [url, ca] = [await startTls(mutual), pem('ca.pem')]
-    const without = await deliver(adapterOf({ url, exchange, tls: { ca } }), [message()])
-    expect(without.kinds).not.toContain('delivered')
-    const shown = await deliver(adapterOf({ url, exchange, tls: { ca, ...client } }), [message()])
-    expect(shown.kinds).toEqual(['delivered'])
+  describe.each(['TLSv1.2', 'TLSv1.3'] as const)('where the broker asks for a certificate, by %s', (maxVersion) => {
+    it('shows its own', async () => {
+      const { exchange } = await destination()
+      const [url, ca] = [await startTls({ ...mutual, maxVersion }), pem('ca.pem')]
+      expect((await deliver(adapterOf({ url, exchange, tls: { ca, ...client } }), [message()])).kinds).toEqual([
+        'delivered',
+      ])
+    })
+
+    it('is misconfigured where it has none to show', async () => {
+      const { exchange } = await destination()
+      const [url, ca] = [await startTls({ ...mutual, maxVersion }), pem('ca.pem')]
+      expect((await deliver(adapterOf({ url, exchange, tls: { ca } }), [message()])).outcomes).toMatchObject([
+        { kind: 'misconfigured', failure: { code: 'AMQP_TLS_FAILED' } },
+      ])
+    })
   })
 })

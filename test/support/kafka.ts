@@ -18,9 +18,9 @@ export interface ConsumedRecord {
 export const kafkaBrokers = (): string[] => serviceUrl('kafka').split(',')
 
 /** The test's own client; the code under test makes its own. */
-export function kafkaClient(): Kafka {
+export function kafkaClient(brokers = kafkaBrokers()): Kafka {
   return new kafkajs.Kafka({
-    brokers: kafkaBrokers(),
+    brokers,
     clientId: 'waybill-test',
     logLevel: kafkajs.logLevel.NOTHING,
     retry: { initialRetryTime: 50, retries: 8 },
@@ -29,7 +29,11 @@ export function kafkaClient(): Kafka {
 
 /** A topic under a name of its own, deleted when the file ends. */
 export async function createTestTopic(
-  options: { readonly partitions?: number; readonly config?: Readonly<Record<string, string>> } = {},
+  options: {
+    readonly partitions?: number
+    readonly config?: Readonly<Record<string, string>>
+    readonly brokers?: string[]
+  } = {},
 ): Promise<TestTopic> {
   const name = uniqueName('waybill.test.topic')
   const topic: ITopicConfig = {
@@ -38,9 +42,9 @@ export async function createTestTopic(
     replicationFactor: 1,
     configEntries: Object.entries(options.config ?? {}).map(([key, value]) => ({ name: key, value })),
   }
-  await withAdmin((admin) => createTopic(admin, topic))
+  await withAdmin((admin) => createTopic(admin, topic), options.brokers)
   let deleted: Promise<void> | undefined
-  const remove = () => (deleted ??= withAdmin((admin) => admin.deleteTopics({ topics: [name] })))
+  const remove = () => (deleted ??= withAdmin((admin) => admin.deleteTopics({ topics: [name] }), options.brokers))
   onFileEnd(remove)
   return { name, delete: remove }
 }
@@ -66,8 +70,8 @@ export async function consumeAll(topic: string, count: number, timeoutMs = patie
   }
 }
 
-export async function withAdmin<T>(work: (admin: Admin) => Promise<T>): Promise<T> {
-  const admin = kafkaClient().admin()
+export async function withAdmin<T>(work: (admin: Admin) => Promise<T>, brokers?: string[]): Promise<T> {
+  const admin = kafkaClient(brokers).admin()
   await admin.connect()
   try {
     return await work(admin)

@@ -17,10 +17,10 @@ export interface KcatRecord {
  * Reads a whole topic with kcat: a client that shares no code with ours, so it sees what is really in the log.
  * Bytes and headers take two passes: kcat's text format keeps bytes but runs headers together, its JSON the reverse.
  */
-export async function kcatConsume(topic: string): Promise<KcatRecord[]> {
+export async function kcatConsume(topic: string, brokers = kafkaBrokers()): Promise<KcatRecord[]> {
   const [bytes, json] = await Promise.all([
-    kcat(topic, ['-f', '%p %o %T %K %S\n%k%s\n']),
-    kcat(topic, ['-J']).then((output) => output.toString('utf8')),
+    kcat(brokers, topic, ['-f', '%p %o %T %K %S\n%k%s\n']),
+    kcat(brokers, topic, ['-J']).then((output) => output.toString('utf8')),
   ])
   const headers = new Map<string, KcatRecord['headers']>()
   for (const line of json.split('\n').filter((text) => text !== '')) {
@@ -56,8 +56,8 @@ function pairs(flat: readonly (string | null)[]): KcatRecord['headers'] {
   return result
 }
 
-async function kcat(topic: string, format: readonly string[]): Promise<Buffer> {
-  const args = ['-C', '-b', kafkaBrokers().join(','), '-t', topic, '-o', 'beginning', '-e', '-q', ...format]
+async function kcat(brokers: readonly string[], topic: string, format: readonly string[]): Promise<Buffer> {
+  const args = ['-C', '-b', brokers.join(','), '-t', topic, '-o', 'beginning', '-e', '-q', ...format]
   try {
     const { stdout } = await promisify(execFile)('kcat', args, {
       encoding: 'buffer',

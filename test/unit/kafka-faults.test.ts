@@ -47,7 +47,7 @@ describe('what an error of kafkajs means', () => {
     if (!ConnectionError) throw new Error('kafkajs exports no KafkaJSConnectionError')
     const of = (code: string) => faultOf(new ConnectionError('no connection', { broker: 'b:1', code }))
     expect(of('ECONNREFUSED')).toMatchObject({ kind: 'down', code: 'KAFKA_ECONNREFUSED' })
-    expect(of('DEPTH_ZERO_SELF_SIGNED_CERT')).toMatchObject({ kind: 'misconfigured', code: 'KAFKA_CERTIFICATE' })
+    expect(of('DEPTH_ZERO_SELF_SIGNED_CERT')).toMatchObject({ kind: 'misconfigured', code: 'KAFKA_TLS_FAILED' })
   })
 
   it('a refused sign-in is not an outage', () => {

@@ -43,7 +43,7 @@ describe('what a failure of RabbitMQ means', () => {
 
   it.each([
     [{ code: 'ECONNREFUSED' }, 'pause', 'AMQP_UNREACHABLE'],
-    [{ code: 'CERT_HAS_EXPIRED' }, 'misconfigured', 'AMQP_CERTIFICATE'],
+    [{ code: 'CERT_HAS_EXPIRED' }, 'misconfigured', 'AMQP_TLS_FAILED'],
     [{ code: 406 }, 'misconfigured', 'AMQP_PRECONDITION_FAILED'],
     [{ code: 541 }, 'pause', 'AMQP_UNREACHABLE'],
   ])('while connecting: %o', (fields, kind, code) => {

@@ -73,8 +73,6 @@ describe('what is refused', () => {
     ['an unknown network', { url, allowNetworks: ['10.0.0.0/33'] }, 'allowNetworks.0: must be a network'],
     ['concurrency 0', { url, concurrency: 0 }, 'concurrency: must be a whole number from 1 to 1024'],
     ['a status that cannot be', { url, deadOn: [200] }, 'deadOn.0: must be a whole number from 300 to 599'],
-    ['a certificate without its key', { url, tls: { cert: 'x' } }, 'tls: cert and key belong together'],
-    ['what is not PEM', { url, tls: { cert: 'my secret', key: 'my secret' } }, 'tls: ca, cert or key is not PEM'],
     [
       'a colon in the user name',
       { url, auth: { type: 'basic', username: 'a:b', password: 'p' } },

@@ -5,6 +5,7 @@ import { messageOf } from '../../core/errors.js'
 import { loadPeer } from '../../core/load-peer.js'
 import { within } from '../../core/within.js'
 import type { KafkaSettings } from '../../config/destinations/kafka.js'
+import { tlsOptions } from '../../config/destinations/tls.js'
 import type { AdapterContext } from '../contract.js'
 import { type Appended, type KafkaClient, KafkaFault, type KafkaRecord, type Partition } from './client.js'
 import { faultOf, protocolErrorOf } from './kafkajs-faults.js'
@@ -135,7 +136,7 @@ class KafkajsClient implements KafkaClient {
 }
 
 function connection(settings: KafkaSettings): KafkaConfig {
-  const { brokers, clientId, sasl, connectionTimeout, requestTimeout } = settings
+  const { brokers, clientId, ssl, sasl, connectionTimeout, requestTimeout } = settings
   const config: KafkaConfig = {
     brokers: [...brokers],
     clientId,
@@ -144,19 +145,13 @@ function connection(settings: KafkaSettings): KafkaConfig {
     requestTimeout,
     // Of connecting, where each retry takes the next of `brokers`; sending has none.
     retry: { retries: brokers.length, initialRetryTime: 50, maxRetryTime: 1000 },
-    ssl: tlsOptions(settings),
+    ssl: typeof ssl === 'boolean' ? ssl : tlsOptions(ssl),
   }
   if (sasl) {
     const { mechanism, username, password } = sasl
     config.sasl = { mechanism, username, password: password.reveal() } as NonNullable<KafkaConfig['sasl']>
   }
   return config
-}
-
-function tlsOptions({ ssl }: KafkaSettings): ConnectionOptions | boolean {
-  if (typeof ssl === 'boolean') return ssl
-  const { ca, cert, key, servername } = ssl
-  return { ca, cert, key: key?.reveal(), ...(servername !== undefined && { servername }) }
 }
 
 /** kafkajs's own, and remembers the sockets: kafkajs only half-closes them, which a dead network never answers. */

@@ -1,5 +1,5 @@
-import { isCertificateError } from '../../core/certificate-errors.js'
 import { codeOf, messageOf } from '../../core/errors.js'
+import { isLastingTlsError } from '../../core/tls-errors.js'
 import { type FaultKind, KafkaFault } from './client.js'
 
 /** Names by which kafkajs 2.2 wraps what really happened, with `retriable: false` even around transient errors. */
@@ -48,8 +48,9 @@ export function faultOf(error: unknown): KafkaFault {
   const text = messageOf(cause)
   if (type !== undefined) return new KafkaFault(kinds[type] ?? 'down', `KAFKA_${type}`, text, options)
   const code = codeOf(cause)
-  if (isCertificateError(code)) {
-    return new KafkaFault('misconfigured', 'KAFKA_CERTIFICATE', `certificate refused: ${code}: ${text}`, options)
+  if (isLastingTlsError(code)) {
+    const remedy = `${text.trim()} (${code}); check the brokers' certificate, ssl.ca, ssl.cert and ssl.servername`
+    return new KafkaFault('misconfigured', 'KAFKA_TLS_FAILED', remedy, options)
   }
   if (hasText(cause, 'name') && hopeless.has(cause.name)) {
     return new KafkaFault('misconfigured', codeFromName(cause.name), text, options)

@@ -1,6 +1,7 @@
 import type { ChannelModel, ConfirmChannel } from 'amqplib'
 import { loadPeer } from '../../core/load-peer.js'
 import type { RabbitmqSettings } from '../../config/destinations/rabbitmq.js'
+import { tlsOptions } from '../../config/destinations/tls.js'
 import { gatherWrites, hangUp } from './socket.js'
 import { declareTopology } from './topology.js'
 
@@ -22,12 +23,7 @@ export async function open(settings: RabbitmqSettings, destination: string): Pro
     noDelay: true,
     keepAlive: true,
     clientProperties: { connection_name: `waybill:${destination}` },
-    ...(settings.tls && {
-      ca: settings.tls.ca,
-      cert: settings.tls.cert,
-      key: settings.tls.key?.reveal(),
-      ...(settings.tls.servername !== undefined && { servername: settings.tls.servername }),
-    }),
+    ...(settings.tls && tlsOptions(settings.tls)),
   })
   // An error event without a listener would end the process; what it says also rejects the calls below.
   connection.on('error', () => undefined)

@@ -1,5 +1,5 @@
-import { isCertificateError } from '../../core/certificate-errors.js'
 import { codeOf, messageOf, WaybillError } from '../../core/errors.js'
+import { isLastingTlsError } from '../../core/tls-errors.js'
 import type { Outcome } from '../contract.js'
 
 /** AMQP 0-9-1 reply codes that are told apart here (https://www.rabbitmq.com/amqp-0-9-1-reference#constants). */
@@ -48,8 +48,11 @@ function describe(error: unknown): string {
 /** What a failure to connect, sign in or declare means for the destination. */
 export function connectOutcome(error: unknown): Outcome {
   if (WaybillError.isInstance(error)) return misconfigured(error.code, error.message)
-  if (isCertificateError(codeOf(error)))
-    return misconfigured('AMQP_CERTIFICATE', `certificate refused: ${describe(error)}`)
+  const code = codeOf(error)
+  if (isLastingTlsError(code)) {
+    const remedy = "check the broker's certificate, tls.ca, tls.cert and tls.servername"
+    return misconfigured('AMQP_TLS_FAILED', `${messageOf(error).trim()} (${code}); ${remedy}`)
+  }
   if (isRefusedOpen(error)) {
     return misconfigured(
       'AMQP_VHOST',

@@ -1,5 +1,6 @@
 import { Pool } from 'undici'
-import { parseEndpoint, tlsMaterial, type WebhookSettings } from '../../config/destinations/webhook.js'
+import { tlsMaterial } from '../../config/destinations/tls.js'
+import { parseEndpoint, type WebhookSettings } from '../../config/destinations/webhook.js'
 import { AddressGuard } from '../../core/address-guard.js'
 import { InputError } from '../../core/errors.js'
 import type { AdapterContext, AdapterFactory } from '../contract.js'

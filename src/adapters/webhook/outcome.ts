@@ -1,5 +1,6 @@
 import { errors } from 'undici'
 import { codeOf, messageOf } from '../../core/errors.js'
+import { isLastingTlsError } from '../../core/tls-errors.js'
 import type { Outcome } from '../contract.js'
 
 type Failed = Exclude<Outcome, { kind: 'delivered' }>
@@ -42,26 +43,6 @@ export function outcomeOfStatus(endpoint: string, answer: Answer, deadOn: Readon
   return answer.retryAfterMs === undefined ? { kind, failure } : { kind, failure, retryAfterMs: answer.retryAfterMs }
 }
 
-/** Handshakes that fail the same way until somebody changes a certificate, a key or the URL. Others may pass by. */
-const tlsCodes = new Set(
-  `CERT_HAS_EXPIRED CERT_NOT_YET_VALID CERT_REJECTED CERT_REVOKED CERT_SIGNATURE_FAILURE CERT_UNTRUSTED CERT_CHAIN_TOO_LONG
-  DEPTH_ZERO_SELF_SIGNED_CERT SELF_SIGNED_CERT_IN_CHAIN HOSTNAME_MISMATCH INVALID_CA INVALID_PURPOSE PATH_LENGTH_EXCEEDED
-  UNABLE_TO_GET_ISSUER_CERT UNABLE_TO_GET_ISSUER_CERT_LOCALLY UNABLE_TO_VERIFY_LEAF_SIGNATURE
-  UNABLE_TO_DECRYPT_CERT_SIGNATURE UNABLE_TO_DECODE_ISSUER_PUBLIC_KEY ERROR_IN_CERT_NOT_BEFORE_FIELD
-  ERROR_IN_CERT_NOT_AFTER_FIELD ERR_TLS_CERT_ALTNAME_INVALID ERR_TLS_CERT_ALTNAME_FORMAT
-  ERR_SSL_WRONG_VERSION_NUMBER ERR_SSL_UNSUPPORTED_PROTOCOL ERR_SSL_NO_PROTOCOLS_AVAILABLE ERR_SSL_PACKET_LENGTH_TOO_LONG
-  ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION ERR_SSL_TLSV1_ALERT_UNKNOWN_CA ERR_SSL_TLSV1_UNRECOGNIZED_NAME
-  ERR_SSL_TLSV1_ALERT_ACCESS_DENIED ERR_SSL_TLSV1_ALERT_INSUFFICIENT_SECURITY ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED
-  ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE ERR_SSL_SSLV3_ALERT_BAD_CERTIFICATE ERR_SSL_SSLV3_ALERT_CERTIFICATE_EXPIRED
-  ERR_SSL_SSLV3_ALERT_CERTIFICATE_REVOKED ERR_SSL_SSLV3_ALERT_CERTIFICATE_UNKNOWN ERR_SSL_SSLV3_ALERT_UNSUPPORTED_CERTIFICATE
-  ERR_SSL_TLS_ALERT_UNKNOWN_CA ERR_SSL_TLS_ALERT_PROTOCOL_VERSION`.split(/\s+/),
-)
-
-/** OpenSSL 3.2 and later, in newer Node.js, say "ssl/tls alert …" where earlier ones said "sslv3 alert …". */
-function sslv3Name(code: string): string {
-  return code.replace(/^ERR_SSL_SSL[/_]TLS_ALERT_/, 'ERR_SSL_SSLV3_ALERT_')
-}
-
 const codes = new Map([
   ['ECONNREFUSED', 'CONNECTION_REFUSED'],
   ['ECONNRESET', 'CONNECTION_RESET'],
@@ -97,7 +78,7 @@ export function outcomeOfError(endpoint: string, caught: unknown): Failed {
     message: `POST ${endpoint}: ${messageOf(error)}${remedy}`,
   })
   if (code === 'WAYBILL_ADDRESS_BLOCKED') return { kind: 'misconfigured', failure: failure('ADDRESS_BLOCKED') }
-  if (tlsCodes.has(sslv3Name(code))) {
+  if (isLastingTlsError(code)) {
     return {
       kind: 'misconfigured',
       failure: failure('TLS_FAILED', ` (${code}); check the certificate, tls.ca, tls.cert and url`),

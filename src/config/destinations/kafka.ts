@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { duration, flag, oneOf, text, wholeNumber } from '../fields.js'
 import { secret } from './secret.js'
+import { brokerTls } from './tls.js'
 
 const brokerHelp = 'must be "host:port", such as "kafka-1:9092"'
 
@@ -13,17 +14,6 @@ const topicTemplate = z
   .string({ error: templateHelp })
   .max(249, { error: 'must not be longer than 249 characters' })
   .refine((template) => /^[A-Za-z0-9._-]+$/.test(template.replaceAll('{topic}', 'a')), { error: templateHelp })
-
-const tls = z.strictObject({
-  /** Certificates to trust, PEM. Default: those of Node. */
-  ca: text.optional(),
-  /** Certificate to show to the brokers, PEM. */
-  cert: text.optional(),
-  /** Private key of `cert`, PEM. */
-  key: secret.optional(),
-  /** Name that the brokers' certificates must carry. Default: each broker's host. */
-  servername: text.optional(),
-})
 
 const sasl = z.strictObject({
   /** `plain`, `scram-sha-256` or `scram-sha-512`. */
@@ -57,7 +47,7 @@ export const kafkaSettings = z.strictObject({
   batchBytes: wholeNumber(1000, 100_000_000).default(900_000),
   /** TLS: `true` for Node's own certificates, or one's own. Default false. */
   ssl: z
-    .union([flag, tls], { error: 'must be true, false or an object with ca, cert, key, servername' })
+    .union([flag, brokerTls], { error: 'must be true, false or an object with ca, cert, key, passphrase, servername' })
     .default(false),
   /** Sign-in. Default: none. */
   sasl: sasl.optional(),

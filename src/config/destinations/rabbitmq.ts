@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { duration, flag, oneOf, text, wholeNumber } from '../fields.js'
 import { secret } from './secret.js'
+import { brokerTls } from './tls.js'
 
 const urlHelp = 'must be an amqp:// or amqps:// URL, such as "amqps://user:password@broker:5671/vhost"'
 
@@ -81,17 +82,6 @@ const topology = z.strictObject({
   bindings: z.array(binding).default([]),
 })
 
-const tls = z.strictObject({
-  /** Certificates to trust, PEM. Default: those of Node. */
-  ca: text.optional(),
-  /** Certificate to show to the broker, PEM. */
-  cert: text.optional(),
-  /** Private key of `cert`, PEM. */
-  key: secret.optional(),
-  /** Name that the broker's certificate must carry. Default: the host of `url`. */
-  servername: text.optional(),
-})
-
 /** Settings of a destination of kind `rabbitmq`: each message is published to an exchange and confirmed by the broker. */
 export const rabbitmqSettings = z.strictObject({
   /** `amqp://` or `amqps://` URL with user, password and virtual host. It holds a password: use `env('NAME')`. */
@@ -115,7 +105,7 @@ export const rabbitmqSettings = z.strictObject({
   /** Interval of heartbeats; two missed ones end the connection. Whole seconds, 1 s – 10 min, default 10 s. */
   heartbeat: duration('1s', '10m').prefault('10s'),
   /** For `amqps://`. Default: Node's own certificates, no client certificate. */
-  tls: tls.optional(),
+  tls: brokerTls.optional(),
   /** Exchanges, queues and bindings to declare at each connect. Default: none, they are expected to be there. */
   declare: topology.optional(),
 })

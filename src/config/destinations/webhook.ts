@@ -1,10 +1,9 @@
-import { createSecureContext } from 'node:tls'
 import { z } from 'zod'
 import { AddressGuard, literalAddress, parseNetwork } from '../../core/address-guard.js'
-import { codeOf } from '../../core/errors.js'
 import { isHmacSecret, isPrivateKeyText } from '../../core/webhook-keys.js'
 import { flag, oneOf, text, wholeNumber } from '../fields.js'
 import { type Secret, secret, type SecretInput } from './secret.js'
+import { clientTls } from './tls.js'
 
 const urlHelp =
   'must be an absolute http or https URL such as "https://partner.example/hooks", without user, password or "#"'
@@ -80,38 +79,6 @@ const auth = z.discriminatedUnion('type', [
   }),
 ])
 
-const tls = z
-  .strictObject({
-    /** PEM certificates to trust in place of the system's. Default: the system's. */
-    ca: secret.optional(),
-    /** PEM certificate (chain) to show to the endpoint: mTLS. Needs `key`. Default: none. */
-    cert: secret.optional(),
-    /** PEM private key of `cert`. */
-    key: secret.optional(),
-    /** Pass phrase of `key`. Default: none. */
-    passphrase: secret.optional(),
-  })
-  .refine((value) => (value.cert === undefined) === (value.key === undefined), {
-    error: 'cert and key belong together: give both',
-  })
-  .superRefine((value, context) => {
-    try {
-      createSecureContext(tlsMaterial(value))
-    } catch (error) {
-      // OpenSSL's own text may quote the material; its code says enough
-      const message = `ca, cert or key is not PEM that OpenSSL reads, or they do not match (${codeOf(error) ?? 'unreadable'})`
-      context.addIssue({ code: 'custom', message })
-    }
-  })
-
-/** What `node:tls` takes. */
-export function tlsMaterial(settings: { [Name in 'ca' | 'cert' | 'key' | 'passphrase']?: Secret | undefined }) {
-  const pairs = (['ca', 'cert', 'key', 'passphrase'] as const).map((name) => [name, settings[name]?.reveal()] as const)
-  return Object.fromEntries(pairs.filter(([, value]) => value !== undefined)) as {
-    [Name in 'ca' | 'cert' | 'key' | 'passphrase']?: string
-  }
-}
-
 const networkHelp = 'must be a network such as "10.1.0.0/16" or "fd00::/8", or one address'
 const network = z
   .string({ error: networkHelp })
@@ -127,7 +94,7 @@ export const webhookSettings = z
     /** Credentials. Default `{ type: 'none' }`. */
     auth: auth.default({ type: 'none' }),
     /** Client certificate and trust. Default: none, the system's. */
-    tls: tls.prefault({}),
+    tls: clientTls.prefault({}),
     /** Headers of every request, for instance an API key. `webhook-*`, `content-*`, `host` and the like are taken. Default: none. */
     headers: z.record(headerName, headerValue).default({}),
     /** Requests under way at once, and connections, 1–1,024. Default 16. */
