@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import type { Adapter } from '../../src/adapters/contract.js'
 import type { KafkaOptions } from '../../src/config/destinations/kafka.js'
-import { makeCertificates } from '../support/certificates.js'
+import { makeCertificates, passphrase } from '../support/certificates.js'
 import { createTestTopic } from '../support/kafka.js'
 import { kcatConsume } from '../support/kcat.js'
 import { type SecuredKafka, startSecuredKafka } from '../support/secured-kafka.js'
@@ -65,7 +65,10 @@ describe('Kafka through TLS', () => {
 
   it('shows a certificate of its own where the broker asks for one', async () => {
     await expectDelivered(
-      adapterOf({ brokers: [broker.mutual], ssl: { ...ssl, cert: pem('client.pem'), key: pem('client.key') } }),
+      adapterOf({
+        brokers: [broker.mutual],
+        ssl: { ...ssl, cert: pem('client.pem'), key: pem('client.locked.key'), passphrase },
+      }),
     )
   })
 

@@ -3,7 +3,7 @@ import { createServer, type TlsOptions } from 'node:tls'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import type { Adapter } from '../../src/adapters/contract.js'
 import type { RabbitmqOptions } from '../../src/config/destinations/rabbitmq.js'
-import { makeCertificates } from '../support/certificates.js'
+import { makeCertificates, passphrase } from '../support/certificates.js'
 import { onFileEnd } from '../support/cleanup.js'
 import { amqpUrl } from '../support/rabbitmq.js'
 import { deliver, growingMessages, idsAndPayloads, message } from './destination.js'
@@ -27,7 +27,7 @@ async function startTls(options: TlsOptions): Promise<string> {
 describe('RabbitMQ through TLS', () => {
   const pem = makeCertificates()
   const server = { key: pem('server.key'), cert: pem('server.pem') }
-  const client = { key: pem('client.key'), cert: pem('client.pem') }
+  const client = { key: pem('client.locked.key'), passphrase, cert: pem('client.pem') }
   const mutual = {
     ...server,
     ca: pem('ca.pem'),

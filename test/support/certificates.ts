@@ -8,9 +8,13 @@ const authority = 'ca'
 const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes']
 const days = ['-days', '2']
 
+/** Opens `client.locked.key`. */
+export const passphrase = 'open sesame'
+
 /**
  * Certificates of an authority of their own: `server` for 127.0.0.1 and localhost, `elsewhere` for another host, `client`.
- * Reads them as PEM: `pem('server.key')`, `pem('server.pem')`; the authority's is `ca.pem`. Gone when the file ends.
+ * Reads them as PEM: `pem('server.key')`, `pem('server.pem')`; the authority's is `ca.pem`,
+ * and `client.locked.key` is the client's key behind a pass phrase. Gone when the file ends.
  */
 export function makeCertificates(): (name: string) => string {
   const folder = mkdtempSync(join(tmpdir(), 'waybill-tls-'))
@@ -34,6 +38,7 @@ export function makeCertificates(): (name: string) => string {
     openssl('req', ...curve, ...files(name, 'csr'), '-subj', `/CN=${name}`, '-addext', `subjectAltName=${alternative}`)
     openssl('x509', '-req', '-in', `${name}.csr`, ...signed, ...days, '-out', `${name}.pem`)
   }
+  openssl('pkey', '-in', 'client.key', '-aes256', '-passout', `pass:${passphrase}`, '-out', 'client.locked.key')
   return (name) => readFileSync(join(folder, name), 'utf8')
 }
 

@@ -1,18 +1,12 @@
-import { execFileSync } from 'node:child_process'
 import { describe, expect, it } from 'vitest'
 import { kafkaSettings } from '../../src/config/destinations/kafka.js'
 import { rabbitmqSettings } from '../../src/config/destinations/rabbitmq.js'
 import { tlsOptions } from '../../src/config/destinations/tls.js'
 import { webhookSettings } from '../../src/config/destinations/webhook.js'
-import { makeCertificates } from '../support/certificates.js'
+import { makeCertificates, passphrase } from '../support/certificates.js'
 
 const pem = makeCertificates()
-const encrypted = execFileSync('openssl', ['pkey', '-aes256', '-passout', 'pass:open sesame'], {
-  input: pem('client.key'),
-  encoding: 'utf8',
-})
-
-const [ca, cert, key] = [pem('ca.pem'), pem('client.pem'), pem('client.key')]
+const [ca, cert, key, locked] = [pem('ca.pem'), pem('client.pem'), pem('client.key'), pem('client.locked.key')]
 
 describe.each([
   ['kafka', 'ssl', (ssl: unknown) => kafkaSettings.safeParse({ brokers: ['k:9092'], ssl })],
@@ -27,7 +21,7 @@ describe.each([
     ['several in one text, with words between', { ca: `the first\n${ca}\nthe second\n${pem('server.pem')}` }],
     ['a certificate and its key', { ca, cert, key }],
     ['a chain', { cert: cert + ca, key }],
-    ['a key with its pass phrase', { cert, key: encrypted, passphrase: 'open sesame' }],
+    ['a key with its pass phrase', { cert, key: locked, passphrase }],
   ])('takes %s', (_case, input) => {
     expect(problems(input)).toEqual([])
   })
@@ -41,8 +35,8 @@ describe.each([
     ['a key without its certificate', { key }, ': cert and key belong together'],
     ['a key that is not PEM', { cert, key: 'my secret' }, ': cert and key do not match, or key is not PEM'],
     ["another's key", { cert, key: pem('server.key') }, ': cert and key do not match'],
-    ['a key without its pass phrase', { cert, key: encrypted }, ': cert and key do not match, or key is not PEM'],
-    ['a wrong pass phrase', { cert, key: encrypted, passphrase: 'my secret' }, ': cert and key do not match'],
+    ['a key without its pass phrase', { cert, key: locked }, ': cert and key do not match, or key is not PEM'],
+    ['a wrong pass phrase', { cert, key: locked, passphrase: 'my secret' }, ': cert and key do not match'],
   ])('refuses %s, and shows nothing of it', (_case, input, expected) => {
     const found = problems(input)
     expect(found).toEqual([expect.stringContaining(`${field}${expected}`)])
