@@ -1,14 +1,17 @@
-/** A look that takes longer than this, ms, is one among busy cores. */
-const quickLookMs = 0.45
+/** Looks that tell how busy the cores are. */
+const remembered = 64
+/** Fewer tell nothing. */
+const fewest = 10
+/** Slow looks (one in ten is slower) by quick ones (one in ten is quicker): up to here while cores have time. */
+const quietScatter = 1.9
 /** Looks at a moving log are not farther apart for it, ms. */
 const busiestMs = 40
-/** Looks whose median tells how busy the cores are: one that took long says nothing. */
-const remembered = 5
 
 /**
  * How long to wait between looks at a moving log. A tick, a page and the commit of a position cost as much for five messages
- * as for a hundred, and where cores are busy their publishers need them more than messages need to leave a few ms earlier:
- * so the wait grows by the square of how much longer looks take than they do on a machine that has time
+ * as for a hundred, and where cores are busy their publishers need them more than messages need to leave a few ms earlier.
+ * Who has to wait for a core waits now and then, so there the durations of looks scatter. How long they are says little:
+ * that is the network's doing too, and on cores that were idle just before a look takes longer
  * (docs/decisions/2026-11-29-looks-wait-where-cores-are-busy.md).
  */
 export class LookPace {
@@ -23,7 +26,11 @@ export class LookPace {
   waitAfter(tookMs: number): number {
     this.#took.push(tookMs)
     if (this.#took.length > remembered) this.#took.shift()
-    const median = this.#took.toSorted((a, b) => a - b)[this.#took.length >> 1] as number
-    return Math.max(this.#leastMs, Math.min(this.#leastMs * (median / quickLookMs) ** 2, busiestMs))
+    if (this.#took.length < fewest) return this.#leastMs
+    const sorted = this.#took.toSorted((a, b) => a - b)
+    const at = (share: number): number => sorted[Math.floor(sorted.length * share)] as number
+    const excess = at(0.9) / at(0.1) / quietScatter
+    // 1.3 times the quiet scatter is as far apart as looks get
+    return excess > 1 ? Math.min(this.#leastMs * excess ** 8, busiestMs) : this.#leastMs
   }
 }
