@@ -57,7 +57,7 @@ export interface KafkaPorts {
 export interface KafkaListener {
   /** Lower case; its settings begin with `listener.name.<name>.`. */
   readonly name: string
-  readonly protocol: 'SSL' | 'SASL_SSL' | 'SASL_PLAINTEXT'
+  readonly protocol: 'SSL' | 'SASL_SSL'
   readonly port: number
 }
 

@@ -30,7 +30,7 @@ export class LookPace {
     const sorted = this.#took.toSorted((a, b) => a - b)
     const at = (share: number): number => sorted[Math.floor(sorted.length * share)] as number
     const excess = at(0.9) / at(0.1) / quietScatter
-    // 1.3 times the quiet scatter is as far apart as looks get
+    // a third more than the quiet scatter, and looks are as far apart as they get
     return excess > 1 ? Math.min(this.#leastMs * excess ** 8, busiestMs) : this.#leastMs
   }
 }

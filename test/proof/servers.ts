@@ -9,6 +9,7 @@ import type { NewState, Service, ServiceState } from '../../scripts/services/typ
 import { giveTo, serviceIdentity } from '../../scripts/services/users.js'
 import { onFileEnd } from '../support/cleanup.js'
 import { type HalfOpenProxy, startHalfOpenProxy } from '../support/half-open-proxy.js'
+import { serviceReady } from '../support/service-ready.js'
 import { waitFor } from '../support/wait-for.js'
 
 type Launch = (state: NewState) => Promise<number>
@@ -78,14 +79,7 @@ export class OwnServer {
 
   async ready(): Promise<void> {
     const state: ServiceState = { ...this.#state, pid: this.#pid, owner: 'proof', pidStarted: '' }
-    await waitFor(
-      () =>
-        this.#service.probe(state).then(
-          () => true,
-          () => false,
-        ),
-      { timeoutMs: 120_000, intervalMs: 200, what: `${this.#service.name} is ready` },
-    )
+    await serviceReady(this.#service, state)
   }
 
   /** SIGKILL to all of its processes. */

@@ -5,7 +5,7 @@ import { drawClusterId, kafka, launchKafka, prepareKafka } from '../../scripts/s
 import { pickPort } from '../../scripts/services/ports.js'
 import { processStarted, stopProcess } from '../../scripts/services/processes.js'
 import { onFileEnd } from './cleanup.js'
-import { waitFor } from './wait-for.js'
+import { serviceReady } from './service-ready.js'
 
 /** Ways in to one broker, each `host:port`. */
 export interface SecuredKafka {
@@ -47,7 +47,7 @@ export async function startSecuredKafka(
     { name: 'elsewhere', protocol: 'SSL', port: await pickPort() },
     { name: 'sasl', protocol: 'SASL_SSL', port: await pickPort() },
   ] as const
-  const login = `org.apache.kafka.common.security`
+  const login = 'org.apache.kafka.common.security'
   await prepareKafka({
     directory,
     clusterId: drawClusterId(),
@@ -76,12 +76,7 @@ export async function startSecuredKafka(
 
   const plain = `127.0.0.1:${node.broker}`
   const state = { name: 'kafka', pid, pidStarted, owner: 'test', ports: node, url: plain, directory, logFile } as const
-  const ready = (): Promise<boolean> =>
-    kafka.probe(state).then(
-      () => true,
-      () => false,
-    )
-  await waitFor(ready, { timeoutMs: 120_000, intervalMs: 200, what: 'Kafka with TLS is ready' })
+  await serviceReady(kafka, state)
   const [tls, mutual, elsewhere, sasl] = listeners.map(({ port }) => `127.0.0.1:${port}`)
   return { plain, tls, mutual, elsewhere, sasl } as SecuredKafka
 }

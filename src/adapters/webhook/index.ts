@@ -1,5 +1,5 @@
 import { Pool } from 'undici'
-import { tlsMaterial } from '../../config/destinations/tls.js'
+import { tlsOptions } from '../../config/destinations/tls.js'
 import { parseEndpoint, type WebhookSettings } from '../../config/destinations/webhook.js'
 import { AddressGuard } from '../../core/address-guard.js'
 import { InputError } from '../../core/errors.js'
@@ -47,7 +47,7 @@ function createPool(url: URL, settings: WebhookSettings, policy: ConnectPolicy):
     bodyTimeout: 0,
     // less than what common servers and load balancers keep a connection for
     keepAliveTimeout: 4000,
-    connect: guardedConnector(policy, { timeout: settings.timeoutMs, ...tlsMaterial(settings.tls) }),
+    connect: guardedConnector(policy, { timeout: settings.timeoutMs, ...tlsOptions(settings.tls) }),
   })
 }
 
@@ -69,5 +69,5 @@ function createEndpoint(url: URL, pool: Pool, settings: WebhookSettings, policy:
 function createAuthorization(settings: WebhookSettings, policy: ConnectPolicy): Authorization {
   const { auth, timeoutMs, maxRetryAfterMs } = settings
   if (auth.type !== 'oauth2') return fixedAuthorization(auth)
-  return new ClientCredentials(auth, { policy, timeoutMs, maxRetryAfterMs, tls: tlsMaterial(settings.tls) })
+  return new ClientCredentials(auth, { policy, timeoutMs, maxRetryAfterMs, tls: tlsOptions(settings.tls) })
 }

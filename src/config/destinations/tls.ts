@@ -3,7 +3,7 @@ import { createSecureContext } from 'node:tls'
 import { z } from 'zod'
 import { codeOf } from '../../core/errors.js'
 import { text } from '../fields.js'
-import { type Secret, secret } from './secret.js'
+import { secret } from './secret.js'
 
 const pemHelp = 'must be PEM, "-----BEGIN CERTIFICATE-----" and so on: the text of the file, not its path'
 
@@ -43,7 +43,7 @@ function checkMaterial(value: Material, context: z.RefinementCtx): void {
   // What is no certificate has been said.
   if (value.cert && !areCertificates(value.cert.reveal())) return
   try {
-    createSecureContext(tlsMaterial(value))
+    createSecureContext(tlsOptions(value))
   } catch (error) {
     // OpenSSL's own text may quote the material; its code says enough
     problem(`cert and key do not match, or key is not PEM that passphrase opens (${codeOf(error) ?? 'unreadable'})`)
@@ -61,12 +61,12 @@ function areCertificates(pem: string): boolean {
 }
 
 /** What `node:tls` takes. */
-export function tlsOptions({ servername, ...rest }: z.output<typeof brokerTls>) {
-  return { ...tlsMaterial(rest), ...(servername !== undefined && { servername }) }
-}
-
-/** What `node:tls` takes, but for the name. */
-export function tlsMaterial(settings: { [Name in keyof Material]?: Secret | undefined }) {
-  const pairs = (['ca', 'cert', 'key', 'passphrase'] as const).map((name) => [name, settings[name]?.reveal()] as const)
-  return Object.fromEntries(pairs.filter(([, value]) => value !== undefined)) as { [Name in keyof Material]?: string }
+export function tlsOptions({ ca, cert, key, passphrase, servername }: Material & { servername?: string | undefined }) {
+  return {
+    ...(ca && { ca: ca.reveal() }),
+    ...(cert && { cert: cert.reveal() }),
+    ...(key && { key: key.reveal() }),
+    ...(passphrase && { passphrase: passphrase.reveal() }),
+    ...(servername !== undefined && { servername }),
+  }
 }
