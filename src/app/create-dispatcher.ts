@@ -19,7 +19,7 @@ import { assertSchema } from '../db/migrate.js'
 import { Dispatcher } from '../dispatcher/dispatcher.js'
 import type { ServedDestination } from '../dispatcher/served-destination.js'
 import type { DispatcherHooks, LaneName } from '../dispatcher/hooks.js'
-import { deploy, type Deployed } from '../outbox/configuration-store.js'
+import { deploy, type Deployed, type Deployment } from '../outbox/configuration-store.js'
 import { createLogger, type Logger } from '../telemetry/logger.js'
 
 export interface CreateDispatcherOptions {
@@ -160,7 +160,7 @@ class Service implements DispatcherService {
     const registry = this.#options.registry ?? defaultRegistry()
     const served = config.destinations.map((d) => this.#serve(d, patternsOf(d.name), registry))
     const shown = redact(config) as { destinations?: readonly { name: string; settings?: unknown }[] }
-    const deployed = await deploy(this.pool, {
+    const deployment: Deployment = {
       fingerprint: fingerprintConfig(config),
       generation: config.generation,
       destinations: config.destinations.map((d) => ({
@@ -173,7 +173,8 @@ class Service implements DispatcherService {
         from: d.delivery.from,
         patterns: patternsOf(d.name),
       })),
-    })
+    }
+    const deployed = await deploy(this.pool, deployment)
     this.#tell(deployed)
     this.#dispatcher = new Dispatcher({
       pool: this.pool,
@@ -183,6 +184,7 @@ class Service implements DispatcherService {
       generation: deployed.generation,
       leaseMs: config.dispatcher.leaseMs,
       pageSize: config.dispatcher.pageSize,
+      redeploy: () => deploy(this.pool, { ...deployment, supersedes: true }),
       standby: standbyOf(config.dispatcher.durability),
       destinations: served,
       clock: this.#options.clock ?? systemClock,
@@ -212,7 +214,7 @@ class Service implements DispatcherService {
     return dispatcher.listen ? (database.directUrl ?? database.url).reveal() : undefined
   }
 
-  #tell({ stale, generation, added, orphaned, resharding, rebased }: Deployed): void {
+  #tell({ stale, generation, added, changed, orphaned, resharding, rebased }: Deployed): void {
     for (const { path, message } of this.#config.warnings) this.#logger.warn({ path }, message)
     if (stale) this.#logger.warn({ generation }, 'a newer configuration is deployed: this one is not written down')
     if (rebased) {
@@ -221,6 +223,8 @@ class Service implements DispatcherService {
         'the database was restored or switched over: lanes find their way from there (docs/operations.md)',
       )
     }
+    for (const destination of changed)
+      this.#logger.info({ destination }, 'its routes or its order changed: its lanes change over at a barrier')
     for (const destination of resharding) this.#logger.info({ destination }, 'on its way to another number of shards')
     for (const destination of added) this.#logger.info({ destination }, 'destination added')
     for (const destination of orphaned) {

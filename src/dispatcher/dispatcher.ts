@@ -8,12 +8,14 @@ import { within } from '../core/within.js'
 import { guardPool } from '../db/pool.js'
 import { SessionWatch } from '../db/session-watch.js'
 import { isConnectionError } from '../db/sqlstate.js'
+import type { Deployed } from '../outbox/configuration-store.js'
 import { type Beat, type DispatcherIdentity, beat, signOff } from '../outbox/dispatcher-store.js'
 import { rebaseRestored } from '../outbox/rebase.js'
 import { PostgresLogReader } from '../outbox/log-reader.js'
 import { SharedPages } from '../outbox/shared-pages.js'
 import type { MaintenanceSettings } from '../outbox/retention/index.js'
 import { recoverSequence } from '../outbox/sequence-recovery.js'
+import { GenerationWatch } from './generation-watch.js'
 import { Heartbeat } from './heartbeat.js'
 import { HeldLanes } from './held-lanes.js'
 import type { DispatcherHooks, DispatcherLogger, LaneName } from './hooks.js'
@@ -45,6 +47,11 @@ export interface DispatcherOptions {
   readonly ticker?: TickerSettings
   /** `application_name` of a stand-by that must have flushed what is sent; undefined: what is on disk here is sent. */
   readonly standby?: string | undefined
+  /**
+   * Deploys the dispatcher's configuration again, as the newest one: where no dispatcher of the deployed configuration is
+   * left, or a failover took the deployment back. Undefined: then it delivers nothing.
+   */
+  readonly redeploy?: (() => Promise<Deployed>) | undefined
   /** Partitions, retention, counting: undefined leaves it to others. */
   readonly maintenance?: MaintenanceSettings | undefined
 }
@@ -64,7 +71,7 @@ const closeMs = 5000
  */
 export class Dispatcher {
   readonly #o: DispatcherOptions
-  readonly #me: DispatcherIdentity
+  #me: DispatcherIdentity
   readonly #ticker: Ticker
   readonly #lease: Lease
   readonly #watch: LivenessWatch
@@ -75,6 +82,7 @@ export class Dispatcher {
   readonly #resharding: Resharding
   readonly #lanes: HeldLanes
   readonly #heartbeat: Heartbeat
+  readonly #generations: GenerationWatch
   #nonce = ''
   #starting: Promise<void> | undefined
   #loop: Promise<void> | undefined
@@ -102,7 +110,9 @@ export class Dispatcher {
     const settings = options.ticker ?? defaultTickerSettings
     const standby =
       options.standby === undefined ? undefined : new Standby({ pool, clock, logger, name: options.standby })
-    this.#ticker = new Ticker(pool, clock, settings, () => this.#stager.look(), standby)
+    this.#ticker = new Ticker(...([pool, clock, settings, () => this.#stager.look(), standby] as const), (deployed) =>
+      this.#isDeployed(deployed),
+    )
     this.#stager = new Stager({
       pool,
       clock,
@@ -128,6 +138,11 @@ export class Dispatcher {
     })
     this.#lease = new Lease(clock, options.leaseMs)
     this.#watch = new LivenessWatch(clock)
+    this.#generations = new GenerationWatch({
+      ...{ clock, logger, redeploy: options.redeploy },
+      patienceMs: 2 * options.leaseMs,
+      isAlive: (id) => id === this.#me.id || this.#watch.isAlive(id),
+    })
     this.#lanes = new HeldLanes({
       ...options,
       id: this.#me.id,
@@ -137,6 +152,7 @@ export class Dispatcher {
       watch: this.#watch,
       leaseValid: this.#lease.valid,
       nonce: () => this.#nonce,
+      generation: () => this.#me.generation,
       nextBeat: () => this.#heartbeat.next(),
       rests: (laneId) => this.#resharding.rests(laneId),
       stopping: () => this.#stopping,
@@ -301,6 +317,7 @@ export class Dispatcher {
     this.#nonce = seen.nonce
     this.#watch.observe(seen.dispatchers)
     this.#heartbeat.wentThrough()
+    if (!this.#stopping && !this.#isDeployed(seen.generation)) await this.#followDeployment(seen)
     await this.#resharding.look(seen.lanes)
     this.#lanes.obey(seen)
     const latest = this.#ticker.latest
@@ -311,6 +328,20 @@ export class Dispatcher {
     if (this.#stopping) return
     await this.#lanes.share(seen)
     this.#resharding.advance()
+  }
+
+  // What another configuration wants is not ours to pass over: lanes stop where they are, and are given back.
+  #isDeployed(deployed: number): boolean {
+    if (deployed === this.#me.generation) return true
+    if (this.#lanes.giveWay() > 0) this.#heartbeat.kick()
+    return false
+  }
+
+  async #followDeployment(seen: Beat): Promise<void> {
+    const generation = await this.#generations.follow(seen, this.#me.generation)
+    if (generation === undefined) return
+    this.#me = { ...this.#me, generation }
+    this.#heartbeat.kick()
   }
 
   // Positions that came with a dump, or by logical replication, are another server's: nothing is read before they are put

@@ -4,6 +4,8 @@ import { WaybillError } from '../core/errors.js'
 import { shardOf } from '../core/shard.js'
 import { topicMatcher, topicPatternSource } from '../core/topic-pattern.js'
 import { type SeenLane, releaseLanes } from '../outbox/dispatcher-store.js'
+import { loadBarriers } from '../outbox/barriers/barrier-store.js'
+import { nextStretch } from '../outbox/barriers/course.js'
 import { type LaneFence, isPaused, loadDropped, loadParked, loadPosition } from '../outbox/lane-store.js'
 import type { LogReader } from '../outbox/log-reader.js'
 import { loadPlan } from '../outbox/position-store.js'
@@ -48,6 +50,8 @@ export class HeldLane {
   /** Why it is another's now. */
   #lost: WaybillError | undefined
   #commands: number
+  /** Where the lane stops it is opened again, for what lies behind. */
+  #goesOn = false
   #ended: Promise<void> = Promise.resolve()
 
   constructor(options: HeldLaneOptions) {
@@ -77,11 +81,12 @@ export class HeldLane {
     return this.#ended
   }
 
-  /** What is under way is waited for; then it is given back. */
-  stop(): void {
-    if (this.#stopping) return
+  /** What is under way is waited for; then it is given back. Gives false when it was stopped before. */
+  stop(): boolean {
+    if (this.#stopping) return false
     this.#stopping = true
     this.#lane?.stop()
+    return true
   }
 
   /** It is another's now. */
@@ -107,6 +112,8 @@ export class HeldLane {
         if (this.#stopping) lane.stop()
         await lane.run()
         if (this.#stopping || !lane.halted) continue
+        // at a barrier: what lies behind is treated as deployed
+        if (this.#goesOn) continue
         if (await restLane(pool, this.#fence)) return
         await nextBeat()
       } catch (error) {
@@ -138,23 +145,33 @@ export class HeldLane {
 
   async #open(fence: LaneFence): Promise<Lane> {
     const { pool, clock, logger, hooks, reader, leaseValid, seen } = this.#o
-    const { settings, adapter } = this.#o.destination
+    const { adapter } = this.#o.destination
     const start = await loadPosition(pool, seen.id)
     const plan = await loadPlan(pool, seen.id, start.delta.n)
+    const { planned, stops, before } = nextStretch(start, plan.deltas, await loadBarriers(pool, seen.destination))
+    const { patterns, order, onDead } = before ?? {
+      patterns: this.#o.destination.patterns,
+      ...this.#o.destination.settings,
+    }
+    const settings = { ...this.#o.destination.settings, order, onDead }
     const parked = await loadParked(pool, seen.id)
     const dropped = await loadDropped(pool, seen.id)
     const pausedInDatabase = await isPaused(pool, seen.id)
-    const stream = this.#stream({ start, planned: plan.deltas })
-    if (plan.closing) stream.close()
+    const stream = this.#stream({ start, planned }, patterns)
+    if (plan.closing || stops) stream.close()
+    this.#goesOn = stops
     return new Lane({
       ...{ name: this.name, fence, start, parked, dropped, pausedInDatabase },
       ...{ settings, adapter, stream, reader, pool, clock, logger, hooks, leaseValid },
     })
   }
 
-  #stream(from: Pick<ConstructorParameters<typeof PageStream>[0], 'start' | 'planned'>): PageStream {
+  #stream(
+    from: Pick<ConstructorParameters<typeof PageStream>[0], 'start' | 'planned'>,
+    patterns: readonly string[],
+  ): PageStream {
     const { seen, reader, ticker, pageSize } = this.#o
-    const { patterns, settings } = this.#o.destination
+    const { settings } = this.#o.destination
     const matches = topicMatcher(patterns)
     return new PageStream({
       ...from,

@@ -30,6 +30,8 @@ export interface HeldLanesOptions {
   readonly watch: LivenessWatch
   /** The database's incarnation, as of the latest heartbeat. */
   readonly nonce: () => string
+  /** Of the configuration that they are served by. */
+  readonly generation: () => number
   /** Resolves after the next heartbeat that went through, or when it is all over. */
   readonly nextBeat: () => Promise<void>
   /** Whether a lane is left alone for now, as its destination gets other shards. */
@@ -81,10 +83,9 @@ export class HeldLanes {
   async share(seen: Beat): Promise<void> {
     const { id: me, pool, watch, rests } = this.#o
     const alive = seen.dispatchers.filter(({ id }) => id === me || watch.isAlive(id))
-    const newest = Math.max(...alive.map((d) => d.generation))
     const { take, giveBack, release } = planShare({
       lanes: seen.lanes,
-      dispatchers: alive.filter((d) => d.generation === newest).map((d) => d.id),
+      dispatchers: alive.filter((d) => d.generation === seen.generation).map((d) => d.id),
       me,
       isAlive: (id) => watch.isAlive(id),
       isNew: (id) => watch.isNew(id),
@@ -97,6 +98,14 @@ export class HeldLanes {
     // all at once: a row that somebody blocks must not hold up the next heartbeat for each lane anew
     const taken = await Promise.allSettled(take.filter(({ id }) => !this.#held.has(id)).map((lane) => this.#take(lane)))
     for (const each of taken) if (each.status === 'rejected') throw each.reason
+  }
+
+  /**
+   * Another configuration is deployed: nothing new is sent, and all are given back once what was under way has ended. Gives
+   * how many were not on their way back already.
+   */
+  giveWay(): number {
+    return [...this.#held.values()].filter((held) => held.stop()).length
   }
 
   /** They start again from what is stored. */
@@ -129,10 +138,10 @@ export class HeldLanes {
   }
 
   async #take(lane: SeenLane): Promise<void> {
-    const { id, pool, logger, hooks, leaseMs, destinations, nonce, stopping } = this.#o
+    const { id, pool, logger, hooks, leaseMs, destinations, nonce, generation, stopping } = this.#o
     if (stopping()) return
     const holder = uuid()
-    const mine = { holder, dispatcher: id, nonce: nonce() }
+    const mine = { holder, dispatcher: id, nonce: nonce(), generation: generation() }
     const epoch = await acquireLane(pool, lane, mine, Math.min(2000, leaseMs / 3))
     if (epoch === undefined) return
     const held = new HeldLane({

@@ -1,4 +1,5 @@
 import { whenAborted } from '../core/when-aborted.js'
+import { WaybillError } from '../core/errors.js'
 import { type Delta, type Tick, followingDelta, lowest } from '../outbox/delta.js'
 import type { LogReader, Page, PageFilter } from '../outbox/log-reader.js'
 import type { LogMessage } from '../outbox/message.js'
@@ -123,7 +124,7 @@ export class PageStream {
   // What the delta sees may be sent. One that was planned, or begun before the lane was opened here, may not have been
   // waited for, or not at this stand-by: a tick that is taken now sees all that it does.
   async #safe(signal: AbortSignal): Promise<void> {
-    this.#proof ??= await this.#ticker.fresh()
+    this.#proof ??= await unlessOutranked(this.#ticker.fresh(), signal)
     await this.#proof.safe(signal, (reason) => this.#pause.waits(reason))
   }
 
@@ -135,7 +136,8 @@ export class PageStream {
       this.#delta = planned
     } else {
       // the first comes afresh: whoever stored the start may have seen more than our latest tick
-      const tick = this.#tick ? await this.#ticker.next(this.#tick.number, signal) : await this.#ticker.fresh()
+      const next = this.#tick ? this.#ticker.next(this.#tick.number, signal) : this.#ticker.fresh()
+      const tick = await unlessOutranked(next, signal)
       // closed while it waited: a delta that is begun now would end behind the barrier
       if (this.#closing) {
         await whenAborted(signal)
@@ -143,7 +145,7 @@ export class PageStream {
       }
       this.#tick = tick
       this.#proof = tick
-      this.#delta = followingDelta(this.#delta, tick)
+      this.#delta = followingDelta(this.#delta, tick, tick.generation)
     }
     this.#after = lowest(this.#delta)
     this.#drained = false
@@ -163,5 +165,15 @@ export class PageStream {
     if (!this.#selective && page.messages.length >= 100)
       this.#selective = wanted < page.messages.length * selectiveBelow
     else if (this.#selective && looked > 100) this.#selective = wanted < looked * selectiveBelow
+  }
+}
+
+/** Where another configuration is deployed there is no tick for a lane: its dispatcher gives it back, which ends the wait. */
+async function unlessOutranked(tick: Promise<SharedTick>, signal: AbortSignal): Promise<SharedTick> {
+  try {
+    return await tick
+  } catch (error) {
+    if (WaybillError.isInstance(error) && error.code === 'WAYBILL_CONFIG_STALE') await whenAborted(signal)
+    throw error
   }
 }

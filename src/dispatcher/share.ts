@@ -6,7 +6,7 @@ import type { SeenLane } from '../outbox/dispatcher-store.js'
  */
 export interface ShareView {
   readonly lanes: readonly SeenLane[]
-  /** Ids of live dispatchers of the newest generation. One that is not among them takes nothing. */
+  /** Ids of live dispatchers of the deployed generation. One that is not among them takes nothing, and gives all back. */
   readonly dispatchers: readonly string[]
   readonly me: string
   /** Whether the holder of a lane is alive. */
@@ -45,7 +45,7 @@ export function planShare(view: ShareView): SharePlan {
   const count = Math.max(1, ranked.length)
   const least = Math.floor(servable.length / count)
   const shareOf = (place: number): number => least + (place >= 0 && place < servable.length % count ? 1 : 0)
-  const share = shareOf(rank)
+  const share = view.dispatchers.includes(me) ? shareOf(rank) : 0
   const free = servable.filter(
     (lane) =>
       !serves(lane) &&

@@ -1,5 +1,6 @@
 import type pg from 'pg'
 import type { Clock } from '../core/clock.js'
+import { WaybillError } from '../core/errors.js'
 import { Kick } from '../core/signal-flag.js'
 import { fallAsleep, wakeUp } from '../outbox/dispatcher-store.js'
 import { parseSnapshot } from '../outbox/snapshot.js'
@@ -49,6 +50,7 @@ export class Ticker {
   readonly #waiters = new Set<{ resolve: (tick: SharedTick) => void; reject: (error: unknown) => void; seen: number }>()
   readonly #pace: LookPace
   readonly #onState: () => void
+  readonly #onGeneration: (deployed: number) => boolean
   readonly #standby: Standby | undefined
   readonly #waited = new Kick()
   readonly #lookNow = new Kick()
@@ -71,7 +73,8 @@ export class Ticker {
 
   /**
    * `onState`: called when it wakes, and when it sleeps so soundly that only publishers' notifications wake it. `standby`:
-   * must have what a tick sees before that is sent.
+   * must have what a tick sees before that is sent. `onGeneration`: called with the generation that a tick saw deployed;
+   * false: it is another than that of the lanes, which must not read by this tick.
    */
   constructor(
     pool: pg.Pool,
@@ -79,8 +82,10 @@ export class Ticker {
     settings: TickerSettings = defaultTickerSettings,
     onState: () => void = () => undefined,
     standby?: Standby,
+    onGeneration: (deployed: number) => boolean = () => true,
   ) {
     this.#onState = onState
+    this.#onGeneration = onGeneration
     this.#standby = standby
     this.#pool = pool
     this.#clock = clock
@@ -175,6 +180,7 @@ export class Ticker {
   #take(): Promise<SharedTick> {
     const taken = this.#taking.then(async () => {
       const tick = await this.#takeNear()
+      if (!this.#onGeneration(tick.generation)) throw outranked(tick.generation)
       let onDisk = tick.flushed ? Promise.resolve() : undefined
       const durable = (): Promise<void> => (onDisk ??= whenDurable(this.#pool, tick.lsn))
       let arrived = this.#standby === undefined
@@ -294,6 +300,13 @@ export class Ticker {
   #rejectAll(error: unknown): void {
     for (const waiter of [...this.#waiters]) waiter.reject(error)
   }
+}
+
+function outranked(generation: number): WaybillError {
+  return new WaybillError(
+    'WAYBILL_CONFIG_STALE',
+    `generation ${generation} of the configuration is deployed: a dispatcher of another one reads nothing any more`,
+  )
 }
 
 /** Whether any transaction that was running in `before` has ended in `after`. */

@@ -1,8 +1,12 @@
 import type pg from 'pg'
+import { backoffDelay } from '../core/backoff.js'
+import { systemClock, type Clock } from '../core/clock.js'
 import { WaybillError } from '../core/errors.js'
-import { topicPatternSource } from '../core/topic-pattern.js'
+import { isTransient } from '../db/sqlstate.js'
 import { inTransaction } from '../db/transaction.js'
-import { everythingAbove, readAgainUpTo, startingAt } from './delta.js'
+import { forgetPassedBarriers, insertBarrier, topicRegex } from './barriers/barrier-store.js'
+import type { Treatment } from './barriers/course.js'
+import { type Tick, everythingAbove, readAgainUpTo, startingAt } from './delta.js'
 import { type LaneStart, addLanes } from './position-store.js'
 import { type RebaseReport, rebaseRestored, xidBoundary } from './rebase.js'
 import { changeShards } from './reshard.js'
@@ -28,6 +32,10 @@ export interface Deployment {
   /** Given by the user, or undefined: counted by when a fingerprint was first seen. */
   readonly generation: number | undefined
   readonly destinations: readonly DeployedDestination[]
+  /** It takes the place of a newer configuration whose dispatchers are gone. Without effect where a generation is given. */
+  readonly supersedes?: boolean
+  /** What was committed before goes by the new routes too: for test kits, whose routes are those of a call. */
+  readonly withoutBarriers?: boolean
 }
 
 export interface Deployed {
@@ -37,23 +45,54 @@ export interface Deployed {
   readonly added: readonly string[]
   /** No longer configured; their lanes wait until somebody removes them. */
   readonly orphaned: readonly string[]
+  /** Destinations that want other topics or order otherwise from now on: their lanes change over at a barrier. */
+  readonly changed: readonly string[]
   /** Destinations on their way to another number of shards: dispatchers carry it out (`reshard.ts`). */
   readonly resharding: readonly string[]
   /** The database had been restored or switched over, and nobody had noticed yet. */
   readonly rebased: RebaseReport | undefined
 }
 
+/** How long ticks and other deployments may queue behind one that waits for its lock, ms. */
+const lockTimeoutMs = 1000
+/** How long it goes on trying. */
+const lockWithinMs = 60_000
+
 /**
- * Writes a configuration down, unless a newer one is there. New destinations get their lanes, each with the position
+ * Writes a configuration down, unless dispatchers of a newer one run. New destinations get their lanes, each with the position
  * from which it reads. Destinations that it no longer names are marked and keep everything: removing is an act of its own.
+ *
+ * A destination whose routes or order change gets a barrier: a tick of this moment. What it sees is treated as before, all
+ * else as deployed (`barriers/course.ts`). No lane is read beyond it by the old configuration, and none of the two loses or
+ * reorders: every tick names the deployed generation and excludes this transaction by a table lock, so a dispatcher either
+ * has a tick that the barrier sees wholly, or learns that it is outranked.
  */
-export async function deploy(pool: pg.Pool, deployment: Deployment): Promise<Deployed> {
+export async function deploy(pool: pg.Pool, deployment: Deployment, clock: Clock = systemClock): Promise<Deployed> {
+  const deadline = clock.monotonic() + lockWithinMs
+  for (let attempt = 1; ; attempt++) {
+    try {
+      const deployed = await deployOnce(pool, deployment)
+      if (deployed) return deployed
+    } catch (error) {
+      if (!isTransient(error) || clock.monotonic() >= deadline) throw error
+    }
+    await clock.sleep(backoffDelay(attempt, { baseMs: 50, capMs: 1000 }))
+  }
+}
+
+// Undefined: the database crashed or was promoted meanwhile, so the floor of the tick means nothing.
+async function deployOnce(pool: pg.Pool, deployment: Deployment): Promise<Deployed | undefined> {
   const rebased = await rebaseRestored(pool)
-  const tick = await takeTick(pool, 0)
+  await pool.query('insert into waybill.incarnation (nonce) values (gen_random_uuid()) on conflict do nothing')
+  const earlier = await takeTick(pool, 0)
   return inTransaction(pool, async (client) => {
-    await client.query('select pg_advisory_xact_lock(7718266, 2)')
+    await client.query(`set local lock_timeout = ${lockTimeoutMs}`)
+    // ticks take it in ROW SHARE mode; pg_dump and readers do not conflict
+    await client.query('lock table waybill.configurations in exclusive mode')
+    const tick = await tickHere(client, earlier)
+    if (!tick) return undefined
     const { generation, stale, known } = await generationOf(client, deployment)
-    if (stale) return { generation, stale, added: [], orphaned: [], resharding: [], rebased }
+    if (stale) return { generation, stale, added: [], orphaned: [], changed: [], resharding: [], rebased }
     if (!known) {
       await client.query(
         `insert into waybill.configurations (fingerprint, generation, explicit) values ($1::text, $2::int, $3::boolean)
@@ -61,21 +100,24 @@ export async function deploy(pool: pg.Pool, deployment: Deployment): Promise<Dep
         [deployment.fingerprint, generation, deployment.generation !== undefined],
       )
     }
-    const before = await client.query<{ name: string; shards: number; configured: boolean }>(
-      'select name, shards, configured from waybill.destinations',
-    )
-    const existing = new Map(before.rows.map((row) => [row.name, row]))
+    await forgetPassedBarriers(client)
+    const existing = await deployedBefore(client)
     const added: string[] = []
+    const changed: string[] = []
     const resharding: string[] = []
     for (const destination of deployment.destinations) {
-      const old = existing.get(destination.name)
+      const { name, patterns, order, onDead } = destination
+      const old = existing.get(name)
+      if (old && !deployment.withoutBarriers && !isSameTreatment(old.treatment, { patterns, order, onDead })) {
+        await insertBarrier(client, name, { generation, before: old.treatment, tick })
+        changed.push(name)
+      }
       await upsert(client, destination, old?.shards ?? destination.shards, generation)
       if (old) {
-        if (await changeShards(client, destination.name, old.shards, destination.shards))
-          resharding.push(destination.name)
+        if (await changeShards(client, name, old.shards, destination.shards)) resharding.push(name)
         continue
       }
-      added.push(destination.name)
+      added.push(name)
       const from = destination.from ?? (existing.size === 0 ? 'earliest' : 'latest')
       await addLanes(client, destination, await startOf(client, from, tick))
     }
@@ -84,13 +126,47 @@ export async function deploy(pool: pg.Pool, deployment: Deployment): Promise<Dep
       'update waybill.destinations set configured = false where configured and name <> all($1::text[]) returning name',
       [names],
     )
-    return { generation, stale, added, orphaned: orphans.map((o) => o.name), resharding, rebased }
+    // dispatchers of older configurations give their lanes back, and those of this one take them
+    await client.query(`select pg_notify('waybill_lanes', '')`)
+    return { generation, stale, added, orphaned: orphans.map((o) => o.name), changed, resharding, rebased }
   })
+}
+
+/**
+ * A tick within the transaction, on whose lock all other ticks wait. Its floor is that of a tick taken before, on the same
+ * incarnation: too low a floor is right.
+ */
+async function tickHere(client: pg.ClientBase, earlier: TakenTick): Promise<Tick | undefined> {
+  const { rows } = await client.query<{ snapshot: string; ceiling: string; nonce: string | null }>(
+    `select pg_current_snapshot()::text as snapshot,
+            (case when s.is_called then s.last_value else s.last_value - 1 end)::text as ceiling,
+            (select i.nonce::text from waybill.incarnation i) as nonce
+       from waybill.message_seq s`,
+  )
+  const row = rows[0]
+  if (!row || row.nonce === null || row.nonce !== earlier.nonce) return undefined
+  return { snapshot: row.snapshot, floor: earlier.floor, ceiling: Number(row.ceiling) }
+}
+
+async function deployedBefore(
+  client: pg.ClientBase,
+): Promise<Map<string, { readonly shards: number; readonly treatment: Treatment }>> {
+  const { rows } = await client.query<{ name: string; shards: number } & Treatment>(
+    `select d.name, d.shards, d.ordering as "order", d.on_dead as "onDead",
+            array(select r.pattern from waybill.routes r where r.destination = d.name order by 1) as patterns
+       from waybill.destinations d`,
+  )
+  return new Map(rows.map(({ name, shards, ...treatment }) => [name, { shards, treatment }]))
+}
+
+function isSameTreatment(one: Treatment, other: Treatment): boolean {
+  const wants = ({ patterns }: Treatment): string => [...new Set(patterns)].sort().join()
+  return one.order === other.order && one.onDead === other.onDead && wants(one) === wants(other)
 }
 
 async function generationOf(
   client: pg.ClientBase,
-  { fingerprint, generation: given }: Deployment,
+  { fingerprint, generation: given, supersedes = false }: Deployment,
 ): Promise<{ generation: number; stale: boolean; known: boolean }> {
   const { rows } = await client.query<{ fingerprint: string; generation: number }>(
     'select fingerprint, generation from waybill.configurations order by generation desc',
@@ -98,7 +174,9 @@ async function generationOf(
   const newest = rows[0]?.generation ?? 0
   const mine = rows.find((row) => row.fingerprint === fingerprint)
   if (given === undefined) {
-    if (!mine) return { generation: newest + 1, stale: false, known: false }
+    const older = mine !== undefined && mine.generation < newest
+    if (!mine || (older && (supersedes || !(await isServed(client, mine.generation)))))
+      return { generation: newest + 1, stale: false, known: false }
     return { generation: mine.generation, stale: mine.generation < newest, known: true }
   }
   const same = rows.find((row) => row.generation === given)
@@ -111,19 +189,27 @@ async function generationOf(
   return { generation: given, stale: given < newest, known: mine?.generation === given }
 }
 
+// Whether a dispatcher of a newer configuration runs, or did and has not signed off. Where none does, the older one that
+// starts is a deployment undone.
+async function isServed(client: pg.ClientBase, generation: number): Promise<boolean> {
+  const { rowCount } = await client.query('select from waybill.dispatchers d where d.generation > $1::int limit 1', [
+    generation,
+  ])
+  return rowCount !== 0
+}
+
 async function upsert(
   client: pg.ClientBase,
   d: DeployedDestination,
   shards: number,
   generation: number,
 ): Promise<void> {
-  const regex = d.patterns.length === 0 ? null : d.patterns.map(topicPatternSource).join('|')
   await client.query(
     `insert into waybill.destinations (name, kind, settings, shards, ordering, on_dead, topic_regex, generation)
      values ($1::text, $2::text, $3::jsonb, $4::int, $5::text, $6::text, $7::text, $8::int)
      on conflict (name) do update set kind = excluded.kind, settings = excluded.settings, ordering = excluded.ordering,
        on_dead = excluded.on_dead, topic_regex = excluded.topic_regex, generation = excluded.generation, configured = true`,
-    [d.name, d.kind, JSON.stringify(d.settings ?? {}), shards, d.order, d.onDead, regex, generation],
+    [d.name, d.kind, JSON.stringify(d.settings ?? {}), shards, d.order, d.onDead, topicRegex(d.patterns), generation],
   )
   await client.query('delete from waybill.routes where destination = $1::text', [d.name])
   await client.query(
@@ -132,7 +218,7 @@ async function upsert(
   )
 }
 
-async function startOf(client: pg.ClientBase, from: 'earliest' | 'latest' | Date, tick: TakenTick): Promise<LaneStart> {
+async function startOf(client: pg.ClientBase, from: 'earliest' | 'latest' | Date, tick: Tick): Promise<LaneStart> {
   const fromTip = { delta: startingAt(tick), after: tick.ceiling }
   if (from === 'latest') return fromTip
   let floor = 0

@@ -25,6 +25,8 @@ export interface Delta {
   readonly n: number
   readonly from: { readonly snapshot: string; readonly floor: number; readonly running: readonly Running[] }
   readonly to: Tick
+  /** The configuration under whose routes and order it is read. */
+  readonly generation: number
 }
 
 /** Where a lane stands that has drained a delta. An xid that was running before keeps its floor; a new one has that of the tick before. */
@@ -35,26 +37,26 @@ export function standingAfter(drained: Delta): Delta['from'] {
   return { snapshot, floor, running }
 }
 
-/** The delta that follows a drained one. */
-export function followingDelta(drained: Delta, to: Tick): Delta {
+/** The delta that follows a drained one. `generation`: the configuration that it is read under. */
+export function followingDelta(drained: Delta, to: Tick, generation = drained.generation): Delta {
   if (parseSnapshot(to.snapshot).xmax < parseSnapshot(drained.to.snapshot).xmax) {
     throw new WaybillError(
       'WAYBILL_STALE_INCARNATION',
       `the database's transaction ids went back (${drained.to.snapshot} is stored, ${to.snapshot} is now): it was restored from a dump or failed over to a stand-by that lagged`,
     )
   }
-  return { n: drained.n + 1, from: standingAfter(drained), to }
+  return { n: drained.n + 1, from: standingAfter(drained), to, generation }
 }
 
 /** The delta of a lane that starts at `tick`: nothing before it is read. It is drained from the start. */
 export function startingAt(tick: Tick): Delta {
   const running = parseSnapshot(tick.snapshot).running.map((xid) => ({ xid, floor: 0 }))
-  return { n: 0, from: { snapshot: tick.snapshot, floor: tick.floor, running }, to: tick }
+  return { n: 0, from: { snapshot: tick.snapshot, floor: tick.floor, running }, to: tick, generation: 0 }
 }
 
 /** The delta of a lane that reads everything above `floor`, up to `tick`. */
 export function everythingAbove(floor: number, tick: Tick): Delta {
-  return { n: 0, from: { snapshot: emptySnapshot, floor, running: [] }, to: tick }
+  return { n: 0, from: { snapshot: emptySnapshot, floor, running: [] }, to: tick, generation: 0 }
 }
 
 /** A tick that sees everything up to `seq`, whoever wrote it. For `to` of a delta that has a planned one behind it. */

@@ -58,13 +58,18 @@ export async function beat(db: Queryable, me: DispatcherIdentity): Promise<Beat>
 }
 
 /**
- * Takes a lane; resolves to its new epoch, or undefined when somebody was quicker. A session that blocks the row (a
+ * Takes a lane; resolves to its new epoch, or undefined when somebody was quicker or a newer configuration is deployed. A session that blocks the row (a
  * holder stopped inside its commit blocks it until TCP gives up) is ended, when it is one of Waybill's and this role may.
  */
 export async function acquireLane(
   pool: pg.Pool,
   lane: SeenLane,
-  take: { readonly holder: string; readonly dispatcher: string; readonly nonce: string },
+  take: {
+    readonly holder: string
+    readonly dispatcher: string
+    readonly nonce: string
+    readonly generation: number
+  },
   lockTimeoutMs: number,
 ): Promise<string | undefined> {
   const client = await pool.connect()
@@ -79,6 +84,7 @@ export async function acquireLane(
         take.holder,
         take.dispatcher,
         take.nonce,
+        take.generation,
       ])
       await client.query('commit')
       failed = false

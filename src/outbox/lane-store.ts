@@ -95,6 +95,7 @@ export interface DeltaRow {
   readonly to_snapshot: string
   readonly to_floor: string
   readonly ceiling: string
+  readonly generation: number
 }
 
 export function deltaFromRow(n: number, row: DeltaRow): Delta {
@@ -103,6 +104,7 @@ export function deltaFromRow(n: number, row: DeltaRow): Delta {
     n,
     from: { snapshot: row.from_snapshot, floor: Number(row.from_floor), running },
     to: { snapshot: row.to_snapshot, floor: Number(row.to_floor), ceiling: Number(row.ceiling) },
+    generation: row.generation,
   }
 }
 
@@ -211,7 +213,7 @@ function staleError(cause: unknown): WaybillError | undefined {
   return undefined
 }
 
-function deltaJson({ from, to }: Delta): string {
+function deltaJson({ from, to, generation }: Delta): string {
   return JSON.stringify({
     from_snapshot: from.snapshot,
     from_floor: from.floor,
@@ -220,6 +222,7 @@ function deltaJson({ from, to }: Delta): string {
     to_snapshot: to.snapshot,
     to_floor: to.floor,
     ceiling: to.ceiling,
+    generation,
   })
 }
 

@@ -5,14 +5,15 @@ import { type DeltaRow, type Queryable, deltaFromRow } from './lane-store.js'
 
 const planSql = loadSql(import.meta.url, './sql/lane_plan.sql')
 
-const deltaColumns = 'lane_id, n, from_snapshot, from_floor, running, running_floors, to_snapshot, to_floor, ceiling'
+const deltaColumns =
+  'lane_id, n, from_snapshot, from_floor, running, running_floors, to_snapshot, to_floor, ceiling, generation'
 const deltaParameters =
-  '$1::int, $2::bigint, $3::pg_snapshot, $4::bigint, $5::xid8[], $6::bigint[], $7::pg_snapshot, $8::bigint, $9::bigint'
+  '$1::int, $2::bigint, $3::pg_snapshot, $4::bigint, $5::xid8[], $6::bigint[], $7::pg_snapshot, $8::bigint, $9::bigint, $10::int'
 
-function deltaValues(laneId: number, { n, from, to }: Delta): unknown[] {
+function deltaValues(laneId: number, { n, from, to, generation }: Delta): unknown[] {
   const xids = from.running.map((r) => r.xid)
   const floors = from.running.map((r) => r.floor)
-  return [laneId, n, from.snapshot, from.floor, xids, floors, to.snapshot, to.floor, to.ceiling]
+  return [laneId, n, from.snapshot, from.floor, xids, floors, to.snapshot, to.floor, to.ceiling, generation]
 }
 
 /** Stores a delta and a position in it, outside a lane's own commits: for whoever holds the lane's row. */
@@ -24,7 +25,7 @@ export async function insertPosition(
   await client.query(
     `with delta as (insert into waybill.deltas (${deltaColumns}) values (${deltaParameters}))
      insert into waybill.positions (lane_id, n, delta, after, epoch, delivered)
-     select l.id, $10::bigint, $2::bigint, $11::bigint, l.epoch, $12::bigint from waybill.lanes l where l.id = $1::int`,
+     select l.id, $11::bigint, $2::bigint, $12::bigint, l.epoch, $13::bigint from waybill.lanes l where l.id = $1::int`,
     [...deltaValues(laneId, position.delta), position.n, position.after, position.delivered],
   )
 }

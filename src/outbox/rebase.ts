@@ -16,6 +16,7 @@
 import type pg from 'pg'
 import { loadSql } from '../db/sql.js'
 import { inTransaction } from '../db/transaction.js'
+import { mergeBarriers } from './barriers/barrier-store.js'
 import { type Delta, everythingBetween, readAgainUpTo, standingAfter, whole } from './delta.js'
 import { loadPosition } from './lane-store.js'
 import { planDeltas } from './position-store.js'
@@ -86,8 +87,18 @@ async function rebase(client: pg.ClientBase, tick: TakenTick): Promise<RebaseRep
   await client.query('delete from waybill.dispatchers')
   for (const { id, reused, used } of lanes) {
     const { delta } = await loadPosition(client, id)
-    await planDeltas(client, id, reused ? wayAgain(delta, used, tick) : wayOut(delta, tick))
+    const way = reused ? wayAgain(delta, used, tick) : wayOut(delta, tick)
+    // barriers that it has passed are not ahead of it again
+    await planDeltas(
+      client,
+      id,
+      way.map((each) => ({ ...each, generation: delta.generation })),
+    )
   }
+  const { rows: destinations } = await client.query<{ name: string }>(
+    'select distinct b.destination as name from waybill.barriers b',
+  )
+  for (const { name } of destinations) await mergeBarriers(client, name, tick)
   // an xid of the old server may never be reached here, and the partition would never go
   await client.query('update waybill.partition_marks set passed_xid = pg_current_xact_id()')
   const report: RebaseReport = {
@@ -128,5 +139,5 @@ function wayAgain(delta: Delta, used: number, tick: TakenTick): Delta[] {
 
 /** What a delta's last snapshot did not see, of what had a seq then. */
 function inOldTerms(delta: Delta): Delta {
-  return { n: delta.n + 1, from: standingAfter(delta), to: whole(delta.to.ceiling) }
+  return { n: delta.n + 1, from: standingAfter(delta), to: whole(delta.to.ceiling), generation: delta.generation }
 }

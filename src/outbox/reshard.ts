@@ -2,7 +2,9 @@ import type pg from 'pg'
 import { shardOf } from '../core/shard.js'
 import { loadSql } from '../db/sql.js'
 import { inTransaction } from '../db/transaction.js'
-import { type Delta, type Running, type Tick, followingDelta, standingAfter } from './delta.js'
+import { type Delta, type Running, type Tick, standingAfter } from './delta.js'
+import { loadBarriers } from './barriers/barrier-store.js'
+import { type Barrier, barriersAhead, deltasUpTo } from './barriers/course.js'
 import { type LaneFence, type Queryable, type StoredPosition, loadPosition } from './lane-store.js'
 import { addLanes, planDeltas } from './position-store.js'
 import type { TakenTick } from './tick.js'
@@ -97,12 +99,14 @@ export async function advanceReshard(
   const lanes = await inTransaction(pool, (client) => lockResting(client, id))
   if (!lanes) return undefined
   // Lanes that rest stay where they are, so a tick that is taken now is newer than all of them.
-  const tick = standsAtOne(lanes.positions) ? undefined : await takeTick()
+  const tick = standsAtOne(lanes) ? undefined : await takeTick()
   return inTransaction(pool, async (client) => {
     const locked = await lockResting(client, id)
     if (!locked) return undefined
-    if (standsAtOne(locked.positions)) return finish(client, locked)
-    if (!tick || !(await isOfNow(client, tick))) return undefined
+    if (standsAtOne(locked)) return finish(client, locked)
+    // one that was taken before a deployment would end before the barrier of that
+    const outdated = locked.barriers.some(({ generation }) => tick && generation > tick.generation)
+    if (!tick || outdated || !(await isOfNow(client, tick))) return undefined
     return setBarrier(client, locked, tick)
   })
 }
@@ -133,6 +137,8 @@ interface Resting {
   readonly fromShards: number
   readonly toShards: number
   readonly positions: readonly (StoredPosition & { readonly laneId: number })[]
+  /** Of the destination: its lanes stop at each that they have not passed. */
+  readonly barriers: readonly Barrier[]
 }
 
 // The row of the reshard, then those of its lanes: nobody commits for a lane, takes it or acts on it meanwhile.
@@ -158,11 +164,13 @@ async function lockResting(client: pg.ClientBase, id: string): Promise<Resting |
     fromShards: row.from_shards,
     toShards: row.to_shards,
     positions,
+    barriers: await loadBarriers(client, row.destination),
   }
 }
 
-function standsAtOne(positions: Resting['positions']): boolean {
-  return new Set(positions.map((p) => p.delta.to.snapshot)).size === 1
+function standsAtOne({ positions, barriers }: Resting): boolean {
+  const passed = positions.every((position) => barriersAhead(position, barriers).length === 0)
+  return passed && new Set(positions.map((p) => p.delta.to.snapshot)).size === 1
 }
 
 async function isOfNow(client: pg.ClientBase, tick: TakenTick): Promise<boolean> {
@@ -170,8 +178,12 @@ async function isOfNow(client: pg.ClientBase, tick: TakenTick): Promise<boolean>
   return rowCount === 1
 }
 
-async function setBarrier(client: pg.ClientBase, { id, positions }: Resting, tick: TakenTick): Promise<ReshardStep> {
-  for (const { laneId, delta } of positions) await planDeltas(client, laneId, [followingDelta(delta, tick)])
+async function setBarrier(
+  client: pg.ClientBase,
+  { id, positions, barriers }: Resting,
+  tick: TakenTick,
+): Promise<ReshardStep> {
+  for (const position of positions) await planDeltas(client, position.laneId, deltasUpTo(position, barriers, tick))
   await client.query(
     'update waybill.reshards set barrier = $2::pg_snapshot, barrier_at = clock_timestamp() where id = $1::bigint',
     [id, tick.snapshot],
@@ -220,7 +232,8 @@ function startOfNew(positions: Resting['positions']): Delta {
     floor: Math.min(...stands.map((s) => s.floor)),
     ceiling: Math.max(...positions.map((p) => p.delta.to.ceiling)),
   }
-  return { n: 0, from: { snapshot: to.snapshot, floor: to.floor, running }, to }
+  const generation = Math.min(...positions.map((p) => p.delta.generation))
+  return { n: 0, from: { snapshot: to.snapshot, floor: to.floor, running }, to, generation }
 }
 
 // Parked deliveries go to the new lane of their key, where they hold what is behind them as before.

@@ -1,5 +1,6 @@
 import type pg from 'pg'
 import { inTransaction } from '../db/transaction.js'
+import { mergeBarriers } from './barriers/barrier-store.js'
 import type { Delta } from './delta.js'
 import { insertPosition, planDeltas } from './position-store.js'
 import { restartReshard } from './reshard.js'
@@ -37,13 +38,28 @@ async function sendBack(pool: pg.Pool, { laneId, floor, snapshot }: Reread, to: 
       'update waybill.lanes set epoch = epoch + 1, holder = null, dispatcher = null where id = $1::int',
       [laneId],
     )
-    const { rows } = await client.query<{ n: string; delta: string; delivered: string }>(
-      'select p.n::text, p.delta::text, p.delivered::text from waybill.positions p where p.lane_id = $1::int order by p.n desc limit 1',
+    const { rows } = await client.query<{
+      n: string
+      delta: string
+      delivered: string
+      generation: number
+      destination: string
+    }>(
+      `select p.n::text, p.delta::text, p.delivered::text, d.generation, l.destination
+         from waybill.positions p join waybill.deltas d on d.lane_id = p.lane_id and d.n = p.delta
+         join waybill.lanes l on l.id = p.lane_id
+        where p.lane_id = $1::int order by p.n desc limit 1`,
       [laneId],
     )
     const last = rows[0]
     if (!last) return
-    const delta: Delta = { n: Number(last.delta) + 1, from: { snapshot, floor, running }, to }
+    const delta: Delta = {
+      n: Number(last.delta) + 1,
+      from: { snapshot, floor, running },
+      to,
+      generation: last.generation,
+    }
+    await mergeBarriers(client, last.destination, to)
     // what is stored of earlier deltas would accuse the same messages again
     await client.query('delete from waybill.positions where lane_id = $1::int', [laneId])
     await client.query('delete from waybill.deltas where lane_id = $1::int', [laneId])

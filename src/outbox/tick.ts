@@ -5,6 +5,8 @@ import type { Tick } from './delta.js'
 
 /** A tick, and what a dispatcher checks with it. */
 export interface TakenTick extends Tick {
+  /** The newest configuration that is deployed, as of the snapshot; 0: none is. */
+  readonly generation: number
   /** Of `waybill.incarnation`; null after a crash or a promotion, until a heartbeat draws a new one. */
   readonly nonce: string | null
   /** WAL position behind the commits of everything that the snapshot sees. */
@@ -39,7 +41,7 @@ export async function takeTick(pool: pg.Pool, floor: number, probe = true): Prom
     })) as unknown as pg.QueryArrayResult<(string | boolean | null)[]>[]
     failed = false
     const probed = results[1]?.rows[0]
-    const [snapshot, recovery, last, inserted, flushedTo, nonce] = results[3]?.rows[0] ?? []
+    const [snapshot, recovery, last, inserted, flushedTo, nonce, generation] = results[4]?.rows[0] ?? []
     if (recovery !== false) throw standby()
     const ceiling = Number(last)
     if (!Number.isSafeInteger(ceiling)) throw new RangeError(`sequence value ${String(last)} is beyond 2^53`)
@@ -48,6 +50,7 @@ export async function takeTick(pool: pg.Pool, floor: number, probe = true): Prom
       snapshot: snapshot as string,
       floor: Math.max(floor, Number(probed?.[0])),
       ceiling,
+      generation: Number(generation),
       nonce: nonce as string | null,
       lsn,
       flushed: parseLsn(flushedTo as string) >= parseLsn(lsn),
@@ -87,16 +90,20 @@ function standby(cause?: unknown): WaybillError {
   )
 }
 
-// The columns of the first statement are evaluated in their order: the look at the sequence comes before the xid.
+// The columns of the first statement are evaluated in their order: the look at the sequence comes before the xid. The last
+// two statements are one transaction, whose lock is there before its snapshot: a deployment excludes it (`deploy`), so that
+// no tick comes between a deployment's barrier and its commit, and every later one names the new generation.
 const tickSql = (floor: number, probe: boolean): string => `begin isolation level read committed;
 select ${probe ? `coalesce((select m.seq from waybill.messages m where m.seq > ${floor} order by m.seq desc limit 1), ${floor})` : floor}::text,
        (select (case when s.is_called then s.last_value else s.last_value - 1 end)::text from waybill.message_seq s),
        pg_current_xact_id()::text,
        pg_current_wal_insert_lsn()::text;
 commit;
+lock table waybill.configurations in row share mode;
 select pg_current_snapshot()::text, pg_is_in_recovery(),
        (case when s.is_called then s.last_value else s.last_value - 1 end)::text,
-       pg_current_wal_insert_lsn()::text, pg_current_wal_flush_lsn()::text, (select i.nonce::text from waybill.incarnation i)
+       pg_current_wal_insert_lsn()::text, pg_current_wal_flush_lsn()::text, (select i.nonce::text from waybill.incarnation i),
+       (select coalesce(max(c.generation), 0)::text from waybill.configurations c)
   from waybill.message_seq s`
 
 /** What shows, in one statement that writes nothing, whether a tick could find anything new. */

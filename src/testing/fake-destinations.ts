@@ -57,6 +57,7 @@ export async function deployFakes(pool: pg.Pool, fakes: readonly FakeRow[]): Pro
     // each call is a configuration of its own: an old one that comes back would be taken for a stale one
     fingerprint: `testing:${uuid()}`,
     generation: undefined,
+    withoutBarriers: true,
     destinations: [...earlier, ...fakes].map((fake) => ({
       ...fake,
       ...{ kind: fakeKind, settings: {}, shards: 1, from: 'earliest' as const },

@@ -27,6 +27,14 @@ describe.each(['pg18', 'pg15'] as const)('configurations on %s', (server) => {
       )
     ).rows
 
+  /** A dispatcher of that generation is known. */
+  const runs = (generation: number) =>
+    pool().query(
+      `insert into waybill.dispatchers (id, name, host, pid, version, generation, lease_ms)
+       values (gen_random_uuid(), 'd', 'h', 1, '0', $1, 15000)`,
+      [generation],
+    )
+
   it('count up as they change, and the same one again is no change', async () => {
     expect(await put('one', ['crm'])).toMatchObject({ generation: 1, stale: false, added: ['crm'] })
     expect(await put('one', ['crm'])).toMatchObject({ generation: 1, stale: false, added: [] })
@@ -37,6 +45,7 @@ describe.each(['pg18', 'pg15'] as const)('configurations on %s', (server) => {
   it('that are older overwrite nothing', async () => {
     await put('one', ['crm'], undefined, ['old.*'])
     await put('two', ['crm', 'bank'], undefined, ['new.*'])
+    await runs(2)
     const before = await stored()
     expect(await put('one', ['crm'], undefined, ['old.*'])).toMatchObject({
       generation: 1,
@@ -45,6 +54,18 @@ describe.each(['pg18', 'pg15'] as const)('configurations on %s', (server) => {
       orphaned: [],
     })
     expect(await stored()).toEqual(before)
+  })
+
+  it('that are older take the place of a newer one whose dispatchers have all signed off', async () => {
+    await put('one', ['crm'], undefined, ['old.*'])
+    await put('two', ['crm'], undefined, ['new.*'])
+    expect(await put('one', ['crm'], undefined, ['old.*'])).toMatchObject({
+      generation: 3,
+      stale: false,
+      changed: ['crm'],
+    })
+    expect(await stored()).toMatchObject([{ name: 'crm', generation: 3, patterns: ['old.*'] }])
+    expect(await put('two', ['crm'], undefined, ['new.*'])).toMatchObject({ generation: 4, stale: false })
   })
 
   it('that no longer name a destination mark it, and keep its lane and what it has', async () => {

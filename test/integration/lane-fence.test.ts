@@ -70,7 +70,7 @@ describe.each(['pg18', 'pg15'] as const)('who may write for a lane, on %s', (ser
   async function acquire(): Promise<LaneFence> {
     const { nonce, lane } = await seen()
     const holder = randomUUID()
-    const epoch = await acquireLane(database().pool, lane, { holder, dispatcher: me.id, nonce }, 2000)
+    const epoch = await acquireLane(database().pool, lane, { holder, dispatcher: me.id, nonce, generation: 1 }, 2000)
     return { laneId: lane.id, epoch: epoch as string, holder, nonce }
   }
 
@@ -175,7 +175,7 @@ describe.each(['pg18', 'pg15'] as const)('who may write for a lane, on %s', (ser
   it('a lane is taken only as it was seen, and from the database that it was seen in', async () => {
     const { pool } = database()
     const { nonce, lane } = await seen()
-    const take = { holder: randomUUID(), dispatcher: me.id, nonce }
+    const take = { holder: randomUUID(), dispatcher: me.id, nonce, generation: 1 }
     const before = await written()
     expect(await acquireLane(pool, { ...lane, epoch: lane.epoch - 1 }, take, 2000)).toBeUndefined()
     expect(await acquireLane(pool, { ...lane, holder: null }, take, 2000)).toBeUndefined()

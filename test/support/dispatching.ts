@@ -5,7 +5,7 @@ import type { DeliverySettings } from '../../src/core/delivery-settings.js'
 import { Dispatcher } from '../../src/dispatcher/dispatcher.js'
 import type { ServedDestination } from '../../src/dispatcher/served-destination.js'
 import type { DispatcherHooks, DispatcherLogger } from '../../src/dispatcher/hooks.js'
-import { deploy } from '../../src/outbox/configuration-store.js'
+import { deploy, type Deployment } from '../../src/outbox/configuration-store.js'
 import { createLogger, silentLogger } from '../../src/telemetry/logger.js'
 
 /** An adapter whose answers a test decides; it records what was handed to it, in order. */
@@ -69,6 +69,8 @@ export interface TestDispatcherOptions {
   readonly logger?: DispatcherLogger
   /** Name of a stand-by that must have flushed what is sent. */
   readonly standby?: string
+  /** Deploys its configuration again where no dispatcher of a newer one is left. Default false. */
+  readonly redeploys?: boolean
 }
 
 /** Deploys a configuration and starts a dispatcher on it. Stop it yourself. */
@@ -86,7 +88,7 @@ export async function makeDispatcher(options: TestDispatcherOptions): Promise<Di
     patterns: d.patterns ?? ['**'],
     settings: { ...testSettings, ...d.settings },
   }))
-  const { generation } = await deploy(options.pool, {
+  const deployment: Deployment = {
     fingerprint: options.fingerprint ?? served.map((s) => `${s.name}:${s.patterns.join()}`).join(';'),
     generation: options.generation,
     destinations: served.map((s) => ({
@@ -99,7 +101,8 @@ export async function makeDispatcher(options: TestDispatcherOptions): Promise<Di
       from: s.settings.from,
       patterns: s.patterns,
     })),
-  })
+  }
+  const { generation } = await deploy(options.pool, deployment)
   return new Dispatcher({
     pool: options.pool,
     listenUrl: options.listenUrl,
@@ -109,6 +112,7 @@ export async function makeDispatcher(options: TestDispatcherOptions): Promise<Di
     leaseMs: options.leaseMs ?? 15_000,
     pageSize: options.pageSize ?? 100,
     standby: options.standby,
+    redeploy: options.redeploys ? () => deploy(options.pool, { ...deployment, supersedes: true }) : undefined,
     destinations: served,
     clock: options.clock ?? systemClock,
     logger: options.logger ?? (process.env['WAYBILL_TEST_LOG'] ? createLogger({ level: 'debug' }) : silentLogger),

@@ -180,10 +180,12 @@ create table waybill.deltas (
   to_snapshot     pg_snapshot not null,
   to_floor        bigint      not null,
   ceiling         bigint      not null,
+  generation      int         not null default 0,
   created_at      timestamptz not null default clock_timestamp(),
   primary key (lane_id, n)
 );
 comment on column waybill.deltas.running is 'xids that were running in from_snapshot; running_floors has the floor of each.';
+comment on column waybill.deltas.generation is 'Of the configuration whose routes and order it was read under.';
 
 -- Deltas that a lane reads next, in place of one up to a fresh tick: n follows the n of the one before. Written while
 -- nobody holds the lane; a holder reads them when it takes the lane.
@@ -197,8 +199,28 @@ create table waybill.planned_deltas (
   to_snapshot     pg_snapshot not null,
   to_floor        bigint      not null,
   ceiling         bigint      not null,
+  generation      int         not null default 0,
   primary key (lane_id, n)
 );
+
+-- Deployments that changed what a destination wants, or how it orders. Everything that the tick sees is treated as before
+-- the deployment, by what is written here; everything else as deployed. A lane computes from these rows where it must stop
+-- and change over: a row holds for it until it has read a delta of this generation, or stands at the tick.
+create table waybill.barriers (
+  destination  text        not null references waybill.destinations (name) on delete cascade,
+  generation   int         not null,
+  patterns     text[]      not null,
+  topic_regex  text,
+  ordering     text        not null,
+  on_dead      text        not null,
+  snapshot     pg_snapshot not null,
+  floor        bigint      not null,
+  ceiling      bigint      not null,
+  created_at   timestamptz not null default clock_timestamp(),
+  primary key (destination, generation)
+);
+comment on column waybill.barriers.generation is 'The deployed configuration, which holds behind the tick.';
+comment on column waybill.barriers.patterns is 'What the routes wanted before; ordering and on_dead likewise.';
 
 create table waybill.positions (
   lane_id       int         not null references waybill.lanes (id) on delete cascade,
@@ -713,10 +735,12 @@ begin
     raise exception using errcode = 'WB002', message = 'the database crashed or was promoted since this lane read from it';
   end if;
   if p_new_delta is not null then
-    insert into waybill.deltas (lane_id, n, from_snapshot, from_floor, running, running_floors, to_snapshot, to_floor, ceiling)
-    select p_lane, p_delta, d.from_snapshot, d.from_floor, d.running, d.running_floors, d.to_snapshot, d.to_floor, d.ceiling
+    insert into waybill.deltas (lane_id, n, from_snapshot, from_floor, running, running_floors, to_snapshot, to_floor, ceiling,
+                                generation)
+    select p_lane, p_delta, d.from_snapshot, d.from_floor, d.running, d.running_floors, d.to_snapshot, d.to_floor, d.ceiling,
+           d.generation
       from jsonb_to_record(p_new_delta) d(from_snapshot pg_snapshot, from_floor bigint, running xid8[],
-           running_floors bigint[], to_snapshot pg_snapshot, to_floor bigint, ceiling bigint);
+           running_floors bigint[], to_snapshot pg_snapshot, to_floor bigint, ceiling bigint, generation int);
   end if;
   if p_n is not null then
     insert into waybill.positions (lane_id, n, delta, after, epoch, delivered)
@@ -934,6 +958,21 @@ select l.id as lane_id, l.destination, l.shard, l.shards, l.state, l.pause_kind,
       from waybill.deliveries x where x.lane_id = l.id) parked on true
  where l.state <> 'closed';
 
+-- What each open lane wants of the messages that it reads next: by the routes of before, up to the barrier of a deployment
+-- that changed them.
+create view waybill.lane_wants as
+select l.id as lane_id, case when b.destination is null then x.topic_regex else b.topic_regex end as topic_regex
+  from waybill.lanes l
+  join waybill.destinations x on x.name = l.destination
+  join lateral (select p.delta, p.after from waybill.positions p where p.lane_id = l.id order by p.n desc limit 1) p on true
+  join waybill.deltas t on t.lane_id = l.id and t.n = p.delta
+  left join lateral (
+    select b.destination, b.topic_regex from waybill.barriers b
+     where b.destination = l.destination and b.generation > t.generation
+       and not (p.after >= t.ceiling and b.snapshot::text = t.to_snapshot::text)
+     order by b.generation limit 1) b on true
+ where l.state <> 'closed';
+
 -- What has not reached where, and why: each parked delivery, and for each lane the first message that still lies before
 -- its cursor (state 'pending'), with how many there may be behind it. Looks at no more than 1,000 messages for each lane,
 -- and 1,000 of each transaction that was running. With several shards the first may be another shard's.
@@ -945,7 +984,7 @@ union all
 select l.destination, l.id, 'pending', first.id, first.seq, first.topic, first.key, 0, null,
        l.pause_kind, l.pause_reason, null, first.created_at, s.lag_messages
   from waybill.lanes l
-  join waybill.destinations x on x.name = l.destination
+  join waybill.lane_wants w on w.lane_id = l.id
   join waybill.lane_status s on s.lane_id = l.id
   join waybill.lane_cursor c on c.lane_id = l.id
   join lateral (
@@ -958,7 +997,7 @@ select l.destination, l.id, 'pending', first.id, first.seq, first.topic, first.k
        cross join lateral (select m.id, m.seq, m.topic, m.key, m.created_at, m.destinations from waybill.messages m
                             where m.xid = r.xid and m.seq > r.floor and m.seq <= c.read_seq
                             order by m.seq limit 1000) m) m
-     where ((m.destinations is null and m.topic ~ x.topic_regex) or l.destination = any(m.destinations))
+     where ((m.destinations is null and m.topic ~ w.topic_regex) or l.destination = any(m.destinations))
        -- parked ahead of the cursor: listed above, or dropped
        and not exists (select from waybill.deliveries d
                         where d.destination = l.destination and d.seq = m.seq and d.message_id = m.id)

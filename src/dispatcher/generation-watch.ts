@@ -1,0 +1,73 @@
+import type { Clock } from '../core/clock.js'
+import type { Deployed } from '../outbox/configuration-store.js'
+import type { Beat } from '../outbox/dispatcher-store.js'
+import type { DispatcherLogger } from './hooks.js'
+
+export interface GenerationWatchOptions {
+  readonly clock: Clock
+  readonly logger: DispatcherLogger
+  readonly redeploy: (() => Promise<Deployed>) | undefined
+  /** For how long no dispatcher of the deployed configuration may be alive, ms. */
+  readonly patienceMs: number
+  readonly isAlive: (dispatcher: string) => boolean
+}
+
+/**
+ * What a dispatcher does while another configuration than its own is deployed. It delivers nothing, as it would pass over what
+ * only the deployed one wants. But a deployment that failed must not stop delivery for good: when no dispatcher of the
+ * deployed configuration has been alive for `patienceMs`, the newest that is left deploys its own again, behind a barrier.
+ */
+export class GenerationWatch {
+  readonly #o: GenerationWatchOptions
+  #outranked: number | undefined
+  #aloneSince: number | undefined
+  #told = false
+
+  constructor(options: GenerationWatchOptions) {
+    this.#o = options
+  }
+
+  /** Call after each heartbeat that saw another generation deployed. Resolves to a new generation of our own, if it got one. */
+  async follow(seen: Beat, mine: number): Promise<number | undefined> {
+    const { logger, redeploy } = this.#o
+    if (seen.generation > mine && !this.#isAbandoned(seen, mine)) return undefined
+    if (!redeploy) return undefined
+    const { generation, stale } = await redeploy()
+    if (stale) {
+      if (!this.#told) {
+        logger.error(
+          { deployed: seen.generation, mine },
+          'no dispatcher of the deployed configuration is alive, and this one was given an older generation: nothing is delivered until one starts, or this configuration gets a greater generation',
+        )
+      }
+      this.#told = true
+      return undefined
+    }
+    logger.warn(
+      { deployed: seen.generation, generation },
+      seen.generation > mine
+        ? 'no dispatcher of the deployed configuration is alive: the configuration of this one is deployed in its place'
+        : 'the database has lost the deployment of this configuration: it is deployed again',
+    )
+    this.#outranked = undefined
+    this.#aloneSince = undefined
+    this.#told = false
+    return generation
+  }
+
+  #isAbandoned({ generation: deployed, dispatchers }: Beat, mine: number): boolean {
+    const { clock, logger, isAlive, patienceMs } = this.#o
+    if (this.#outranked !== deployed) {
+      logger.info(
+        { deployed, mine },
+        'a newer configuration is deployed: lanes are left to the dispatchers that have it',
+      )
+      this.#outranked = deployed
+      this.#aloneSince = undefined
+    }
+    const now = clock.monotonic()
+    if (dispatchers.some(({ id, generation }) => generation > mine && isAlive(id))) this.#aloneSince = undefined
+    else this.#aloneSince ??= now
+    return this.#aloneSince !== undefined && now - this.#aloneSince >= patienceMs
+  }
+}
