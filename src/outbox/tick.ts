@@ -103,7 +103,7 @@ lock table waybill.configurations in row share mode;
 select pg_current_snapshot()::text, pg_is_in_recovery(),
        (case when s.is_called then s.last_value else s.last_value - 1 end)::text,
        pg_current_wal_insert_lsn()::text, pg_current_wal_flush_lsn()::text, (select i.nonce::text from waybill.incarnation i),
-       (select coalesce(max(c.generation), 0)::text from waybill.configurations c)
+       coalesce((select c.generation::text from waybill.configurations c order by c.generation desc limit 1), '0')
   from waybill.message_seq s`
 
 /** What shows, in one statement that writes nothing, whether a tick could find anything new. */

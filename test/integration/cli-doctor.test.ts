@@ -102,6 +102,22 @@ describe('waybill doctor', () => {
     }
   })
 
+  it('says when no dispatcher of the deployed configuration is alive', async () => {
+    const database = await createTestDatabase()
+    await database.pool.query(
+      `with newest as (insert into waybill.configurations (fingerprint, generation) values ('one', 1), ('two', 2))
+       insert into waybill.dispatchers (id, name, host, pid, version, generation, lease_ms)
+       values (gen_random_uuid(), 'old', 'h', 1, '0', 1, 15000)`,
+    )
+    const { code, findings } = await doctor(database)
+    expect(code).toBe(1)
+    expect(amiss(findings, 'dispatchers')).toEqual([
+      expect.stringMatching(
+        /^dispatchers error: no dispatcher of the deployed configuration \(generation 2\) is alive: old/,
+      ),
+    ])
+  })
+
   it('says when the disk is full, once it knows how large it is', async () => {
     const database = await createTestDatabase()
     await database.pool.query(

@@ -75,17 +75,32 @@ export const dispatchersCheck: Check = {
   name: 'dispatchers',
   needsSchema: true,
   async run({ pool }) {
-    const { rows } = await pool.query<{ name: string; version: string; generation: number }>(dispatchersSql)
+    const { rows } = await pool.query<{
+      name: string
+      version: string
+      generation: number
+      deployed: number | null
+    }>(dispatchersSql)
     if (rows.length === 0) return [warn('no dispatcher is alive', 'nothing is delivered', 'run: waybill dispatch')]
     const generations = new Set(rows.map((row) => row.generation))
     const list = rows
       .map(({ name, version, generation }) => `${name} (${version}, generation ${generation})`)
       .join(', ')
+    const deployed = rows[0]?.deployed ?? 0
+    if (deployed > 0 && !generations.has(deployed)) {
+      return [
+        error(
+          `no dispatcher of the deployed configuration (generation ${deployed}) is alive: ${list}`,
+          'nothing is delivered: others would pass over what only the deployed routes want',
+          'start a dispatcher with it. One with an older configuration takes its place after two leases, unless it was given a generation: then raise that',
+        ),
+      ]
+    }
     if (generations.size === 1) return [ok(`alive: ${list}`)]
     return [
       warn(
         `dispatchers run with different configurations: ${list}`,
-        'only those with the newest generation take lanes',
+        'only those with the deployed configuration, the newest, take lanes',
         'deploy one configuration to all of them',
       ),
     ]
