@@ -132,7 +132,7 @@ export class Dispatcher {
       ...options,
       id: this.#me.id,
       destinations: new Map(options.destinations.map((d) => [d.name, d])),
-      reader: new SharedPages(new PostgresLogReader(pool), () => this.#lanes.size > 1),
+      pages: new SharedPages((nonce) => new PostgresLogReader(pool, nonce), () => this.#lanes.size > 1),
       ticker: this.#ticker,
       watch: this.#watch,
       leaseValid: this.#lease.valid,
@@ -224,9 +224,10 @@ export class Dispatcher {
    * `WAYBILL_DISPATCHER_STOPPED` when the dispatcher stops first.
    */
   async drain(signal?: AbortSignal): Promise<void> {
-    const tick = await this.#ticker.fresh()
+    let tick = await this.#ticker.fresh()
     while (!signal?.aborted && !this.#over) {
-      if (this.#last && this.#lanes.drainedBeyond(tick, this.#last)) return
+      if (tick.nonce !== this.#nonce) tick = await this.#ticker.fresh() // of another server: it compares with nothing here
+      else if (this.#last && this.#lanes.drainedBeyond(tick, this.#last)) return
       this.#ticker.look()
       await this.#o.clock.sleep(20, signal)
     }
@@ -287,7 +288,7 @@ export class Dispatcher {
     }
     this.#heard = false
     // what was known before: a tick that is taken meanwhile has seen more of the sequence than the answer
-    const knownFloor = this.#ticker.latest?.floor ?? 0
+    const known = this.#ticker.reached
     const renewed = this.#lease.renewing()
     // one that stops beats as generation 0: it keeps what it holds alive, and is not counted among those who share
     const seen = await beat(pool, this.#stopping ? { ...this.#me, generation: 0 } : this.#me)
@@ -305,7 +306,8 @@ export class Dispatcher {
     this.#lanes.obey(seen)
     const latest = this.#ticker.latest
     if (latest && seen.sequence.last > latest.ceiling) this.#ticker.look()
-    const reached = Math.max(knownFloor, seen.storedFloor)
+    // not floors alone, which may lie 1,000 below: what is drawn a second time is hidden from looks until it is past that
+    const reached = Math.max(known?.nonce === seen.nonce ? known.drawn : 0, seen.storedFloor)
     this.#sequenceBroken ||= seen.sequenceCache !== 1 || seen.sequence.last < reached
     if (this.#sequenceBroken) await this.#mendSequence(seen, reached)
     if (this.#stopping) return
@@ -332,6 +334,7 @@ export class Dispatcher {
     this.#resetLanes('WAYBILL_SEQUENCE_BEHIND', 'the log sequence was set back or given a cache')
     const { after, reread, lowestReused } = await recoverSequence(pool)
     this.#sequenceBroken = !after.ok
+    this.#ticker.forgetReached()
     logger.error(
       { ...after, lowestReused, lanes: reread.map((r) => r.laneId) },
       'the log sequence is mended; these lanes read again',

@@ -4,10 +4,10 @@ import { WaybillError } from '../core/errors.js'
 import { shardOf } from '../core/shard.js'
 import { topicMatcher, topicPatternSource } from '../core/topic-pattern.js'
 import { type SeenLane, releaseLanes } from '../outbox/dispatcher-store.js'
-import { type LaneFence, isPaused, loadDropped, loadParked, loadPosition } from '../outbox/lane-store.js'
-import type { LogReader } from '../outbox/log-reader.js'
+import { type LaneFence, loadDropped, loadParked, loadPosition } from '../outbox/lane-store.js'
 import { loadPlan } from '../outbox/position-store.js'
 import { restLane } from '../outbox/reshard.js'
+import type { SharedPages } from '../outbox/shared-pages.js'
 import { type DispatcherHooks, type DispatcherLogger, type LaneName, callHook } from './hooks.js'
 import { Lane } from './lane.js'
 import { PageStream } from './page-stream.js'
@@ -27,7 +27,7 @@ export interface HeldLaneOptions {
   readonly hooks: DispatcherHooks
   /** Messages of a page, at most. */
   readonly pageSize: number
-  readonly reader: LogReader
+  readonly pages: SharedPages
   readonly ticker: Ticker
   readonly leaseValid: () => boolean
   /** The database's incarnation, as of the latest heartbeat. */
@@ -137,14 +137,16 @@ export class HeldLane {
   }
 
   async #open(fence: LaneFence): Promise<Lane> {
-    const { pool, clock, logger, hooks, reader, leaseValid, seen } = this.#o
+    const { pool, clock, logger, hooks, pages, leaseValid, seen } = this.#o
     const { settings, adapter } = this.#o.destination
-    const start = await loadPosition(pool, seen.id)
-    const plan = await loadPlan(pool, seen.id, start.delta.n)
-    const parked = await loadParked(pool, seen.id)
-    const dropped = await loadDropped(pool, seen.id)
-    const pausedInDatabase = await isPaused(pool, seen.id)
-    const stream = this.#stream({ start, planned: plan.deltas })
+    const { nonce } = fence
+    const reader = pages.reader(nonce)
+    const start = await loadPosition(pool, seen.id, nonce)
+    const plan = await loadPlan(pool, seen.id, start.delta.n, nonce)
+    const parked = await loadParked(pool, seen.id, nonce)
+    const dropped = await loadDropped(pool, seen.id, nonce)
+    const pausedInDatabase = plan.paused
+    const stream = this.#stream({ reader, nonce, start, planned: plan.deltas })
     if (plan.closing) stream.close()
     return new Lane({
       ...{ name: this.name, fence, start, parked, dropped, pausedInDatabase },
@@ -152,13 +154,15 @@ export class HeldLane {
     })
   }
 
-  #stream(from: Pick<ConstructorParameters<typeof PageStream>[0], 'start' | 'planned'>): PageStream {
-    const { seen, reader, ticker, pageSize } = this.#o
+  #stream(
+    from: Pick<ConstructorParameters<typeof PageStream>[0], 'reader' | 'nonce' | 'start' | 'planned'>,
+  ): PageStream {
+    const { seen, ticker, pageSize } = this.#o
     const { patterns, settings } = this.#o.destination
     const matches = topicMatcher(patterns)
     return new PageStream({
       ...from,
-      ...{ reader, ticker, pause: this.#standby, limit: Math.min(pageSize, settings.window) },
+      ...{ ticker, pause: this.#standby, limit: Math.min(pageSize, settings.window) },
       filter: { topicRegex: patterns.map(topicPatternSource).join('|') || '^$', destination: seen.destination },
       wants: ({ destinations, topic, key, id }) => {
         const wanted = destinations ? destinations.includes(seen.destination) : matches(topic)

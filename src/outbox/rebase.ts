@@ -50,7 +50,7 @@ export async function rebaseRestored(pool: pg.Pool): Promise<RebaseReport | unde
     client.release()
   }
   const tick = await takeTick(pool, 0)
-  await whenDurable(pool, tick.lsn)
+  await whenDurable(pool, tick)
   return inTransaction(pool, (tx) => rebase(tx, tick))
 }
 
@@ -85,7 +85,7 @@ async function rebase(client: pg.ClientBase, tick: TakenTick): Promise<RebaseRep
   )
   await client.query('delete from waybill.dispatchers')
   for (const { id, reused, used } of lanes) {
-    const { delta } = await loadPosition(client, id)
+    const { delta } = await loadPosition(client, id, null)
     await planDeltas(client, id, reused ? wayAgain(delta, used, tick) : wayOut(delta, tick))
   }
   // an xid of the old server may never be reached here, and the partition would never go

@@ -151,7 +151,7 @@ async function lockResting(client: pg.ClientBase, id: string): Promise<Resting |
   )
   if (lanes.length === 0 || lanes.some((lane) => !lane.rests)) return undefined
   const positions = []
-  for (const lane of lanes) positions.push({ ...(await loadPosition(client, lane.id)), laneId: lane.id })
+  for (const lane of lanes) positions.push({ ...(await loadPosition(client, lane.id, null)), laneId: lane.id })
   return {
     id,
     destination: row.destination,
