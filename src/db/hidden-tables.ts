@@ -1,4 +1,3 @@
-import type pg from 'pg'
 import { codeOf, WaybillError } from '../core/errors.js'
 import { loadSql } from './sql.js'
 
@@ -17,11 +16,12 @@ export type WaybillTable = (typeof waybillTables)[number]
 interface HiddenTable {
   readonly name: string
   readonly view: boolean
+  readonly role: string
 }
 
 /** Enough of a pool or of a client. */
 interface Queryable {
-  query<R extends pg.QueryResultRow>(text: string, values?: unknown[]): Promise<pg.QueryResult<R>>
+  query(text: string, values?: unknown[]): Promise<{ readonly rows: unknown[] }>
 }
 
 /**
@@ -33,10 +33,8 @@ export async function hiddenRows(
   db: Queryable,
   tables: readonly WaybillTable[] = waybillTables,
 ): Promise<WaybillError | undefined> {
-  const { rows } = await db.query<HiddenTable>(hiddenSql, [tables])
-  if (rows.length === 0) return undefined
-  const { rows: users } = await db.query<{ role: string }>('select quote_ident(current_user) as role')
-  return rowsHidden(rows, users[0]?.role ?? '')
+  const { rows } = (await db.query(hiddenSql, [tables])) as { rows: HiddenTable[] }
+  return rows.length === 0 ? undefined : rowsHidden(rows)
 }
 
 /** @throws WaybillError WAYBILL_ROWS_HIDDEN */
@@ -54,17 +52,37 @@ export async function explainRefused(db: Queryable, error: unknown): Promise<unk
   return (await hiddenRows(db).catch(() => undefined)) ?? error
 }
 
-function rowsHidden(hidden: readonly HiddenTable[], role: string): WaybillError {
+/** Whether an error says that rows are hidden. */
+export function isHidden(error: unknown): error is WaybillError {
+  return WaybillError.isInstance(error) && error.code === 'WAYBILL_ROWS_HIDDEN'
+}
+
+function rowsHidden(hidden: readonly HiddenTable[]): WaybillError {
+  const role = hidden[0]?.role ?? ''
   const views = hidden.filter(({ view }) => view).map(({ name }) => `waybill.${name}`)
   const secured = hidden.filter(({ view }) => !view).map(({ name }) => `waybill.${name}`)
   const said: string[] = []
   if (secured.length > 0) {
     said.push(
-      `row-level security hides rows of ${secured.join(', ')} from ${role}: nothing is read, so that nothing is passed over. As the owner, run: ${secured.map((name) => `alter table ${name} disable row level security`).join('; ')}; or, as a superuser: alter role ${role} bypassrls`,
+      `row-level security hides rows of ${secured.join(', ')} from the role ${role}: nothing is read, so that nothing is passed over. As their owner run: ${disableSql(secured)}; or as a superuser: alter role ${role} bypassrls`,
     )
   }
   if (views.length > 0) {
     said.push(`${views.join(', ')} ${views.length === 1 ? 'is no table' : 'are no tables'}: put the table back in its place`)
   }
   return new WaybillError('WAYBILL_ROWS_HIDDEN', said.join('. '))
+}
+
+/** What takes row-level security away from tables, each with its schema. */
+export function disableSql(tables: readonly string[]): string {
+  return tables.map((name) => `alter table ${name} disable row level security`).join('; ')
+}
+
+/** Tables of Waybill's, with their schema, that row-level security hides from others than their owner. */
+export async function securedTables(db: Queryable): Promise<string[]> {
+  const { rows } = (await db.query(
+    `select format('waybill.%I', c.relname) as name from pg_namespace n join pg_class c on c.relnamespace = n.oid
+      where n.nspname = 'waybill' and c.relkind in ('r', 'p') and not c.relispartition and c.relrowsecurity order by 1`,
+  )) as { rows: { name: string }[] }
+  return rows.map(({ name }) => name)
 }

@@ -1,6 +1,7 @@
 import type pg from 'pg'
 import type { Clock } from '../core/clock.js'
 import { WaybillError } from '../core/errors.js'
+import { explainRefused, isHidden } from '../db/hidden-tables.js'
 import { shardOf } from '../core/shard.js'
 import { topicMatcher, topicPatternSource } from '../core/topic-pattern.js'
 import { type SeenLane, releaseLanes } from '../outbox/dispatcher-store.js'
@@ -103,17 +104,20 @@ export class HeldLane {
     while (!this.#stopping) {
       try {
         const lane = await this.#open({ ...this.#fence, nonce: nonce() })
+        this.#standby.goesOn('hidden')
         this.#lane = lane
         if (this.#stopping) lane.stop()
         await lane.run()
         if (this.#stopping || !lane.halted) continue
         if (await restLane(pool, this.#fence)) return
         await nextBeat()
-      } catch (error) {
+      } catch (thrown) {
+        const error = await explainRefused(pool, thrown)
         if (WaybillError.isInstance(error) && error.code === 'WAYBILL_STALE_HOLDER') {
           this.#lost = error
           break
         }
+        if (isHidden(error)) this.#standby.waits(error.message, 'hidden')
         logger.error({ ...this.name, err: error }, 'lane starts again from what is stored')
         ticker.reset()
         await nextBeat()

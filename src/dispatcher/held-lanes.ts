@@ -100,7 +100,7 @@ export class HeldLanes {
   }
 
   /** They start again from what is stored. */
-  reset(code: 'WAYBILL_STALE_INCARNATION' | 'WAYBILL_SEQUENCE_BEHIND', reason: string): void {
+  reset(code: 'WAYBILL_STALE_INCARNATION' | 'WAYBILL_SEQUENCE_BEHIND' | 'WAYBILL_ROWS_HIDDEN', reason: string): void {
     for (const { lane } of this.#held.values()) lane?.fail(new WaybillError(code, reason))
   }
 

@@ -14,6 +14,7 @@
  * published here with those seqs. So most keys keep their order; where xids of the two servers overlap, not all.
  */
 import type pg from 'pg'
+import { assertRowsSeen } from '../db/hidden-tables.js'
 import { loadSql } from '../db/sql.js'
 import { inTransaction } from '../db/transaction.js'
 import { type Delta, everythingBetween, readAgainUpTo, standingAfter, whole } from './delta.js'
@@ -77,6 +78,7 @@ async function isOwn(db: pg.Pool | pg.ClientBase): Promise<boolean> {
 async function rebase(client: pg.ClientBase, tick: TakenTick): Promise<RebaseReport | undefined> {
   await client.query('select pg_advisory_xact_lock(7718266, 6)')
   if (await isOwn(client)) return undefined
+  await assertRowsSeen(client)
   const { rows: lanes } = await client.query<{ id: number; reused: boolean; used: number }>(lanesSql)
   for (const { id } of lanes) await restartReshard(client, id)
   // whoever holds a lane in the restored rows holds it on the old server

@@ -1,5 +1,6 @@
 import type pg from 'pg'
 import { shardOf } from '../core/shard.js'
+import { assertRowsSeen } from '../db/hidden-tables.js'
 import { loadSql } from '../db/sql.js'
 import { inTransaction } from '../db/transaction.js'
 import { type Delta, type Running, type Tick, followingDelta, standingAfter } from './delta.js'
@@ -101,6 +102,7 @@ export async function advanceReshard(
   return inTransaction(pool, async (client) => {
     const locked = await lockResting(client, id)
     if (!locked) return undefined
+    await assertRowsSeen(client) // deliveries and plans too are moved by what is seen
     if (standsAtOne(locked.positions)) return finish(client, locked)
     if (!tick || !(await isOfNow(client, tick))) return undefined
     return setBarrier(client, locked, tick)

@@ -51,7 +51,7 @@ const commits: readonly [string, (at: StoredPosition) => Partial<LaneCommit>][] 
 const others: readonly [string, (db: pg.Pool, fence: LaneFence) => Promise<boolean>][] = [
   ['a pause', (db, fence) => writePause(db, fence, { kind: 'outage', reason: 'HTTP_503: no' })],
   ['the end of a pause', (db, fence) => writePause(db, fence, null)],
-  ['that it waits for the stand-by', (db, fence) => writeAwait(db, fence, 'no stand-by')],
+  ['that it waits for the stand-by', (db, fence) => writeAwait(db, fence, 'standby', 'no stand-by')],
 ]
 
 describe.each(['pg18', 'pg15'] as const)('who may write for a lane, on %s', (server) => {
