@@ -4,7 +4,7 @@ import { WaybillError } from '../core/errors.js'
 import { explainRefused, isHidden } from '../db/hidden-tables.js'
 import { shardOf } from '../core/shard.js'
 import { topicMatcher, topicPatternSource } from '../core/topic-pattern.js'
-import { type SeenLane, releaseLanes } from '../outbox/dispatcher-store.js'
+import { type SeenLane, releaseLanes, renewLane } from '../outbox/dispatcher-store.js'
 import { type LaneFence, loadDropped, loadParked, loadPosition } from '../outbox/lane-store.js'
 import { loadPlan } from '../outbox/position-store.js'
 import { restLane } from '../outbox/reshard.js'
@@ -37,12 +37,16 @@ export interface HeldLaneOptions {
   readonly nextBeat: () => Promise<void>
 }
 
+/** How long the row of a lane may be waited for: a commit of before may have it. */
+const renewWithinMs = 2000
+
 /** A lane that this dispatcher holds. It is started again from what is stored whenever it can't trust what it knows. */
 export class HeldLane {
   readonly name: LaneName
   readonly holder: string
   readonly #o: HeldLaneOptions
-  readonly #fence: Omit<LaneFence, 'nonce'>
+  /** Each start after a failure has an epoch of its own. */
+  #fence: Omit<LaneFence, 'nonce'>
   readonly #standby: StandbyPause
   #lane: Lane | undefined
   #stopping = false
@@ -59,7 +63,7 @@ export class HeldLane {
     this.#commands = seen.commands
     this.#fence = { laneId: seen.id, epoch, holder }
     const written = seen.state === 'paused'
-    this.#standby = new StandbyPause({ name: this.name, fence: this.#fence, pool, logger, hooks, written })
+    this.#standby = new StandbyPause({ name: this.name, fence: () => this.#fence, pool, logger, hooks, written })
   }
 
   /** As it runs now; undefined before it has started. */
@@ -101,8 +105,14 @@ export class HeldLane {
 
   async #serve(): Promise<void> {
     const { pool, logger, ticker, nonce, nextBeat } = this.#o
+    let failed = false
     while (!this.#stopping) {
       try {
+        if (failed) {
+          const epoch = await renewLane(pool, { ...this.#fence, nonce: nonce() }, renewWithinMs)
+          this.#fence = { ...this.#fence, epoch }
+        }
+        failed = false
         const lane = await this.#open({ ...this.#fence, nonce: nonce() })
         this.#standby.goesOn('hidden')
         this.#lane = lane
@@ -118,6 +128,7 @@ export class HeldLane {
           break
         }
         if (isHidden(error)) this.#standby.waits(error.message, 'hidden')
+        failed = true
         logger.error({ ...this.name, err: error }, 'lane starts again from what is stored')
         ticker.reset()
         await nextBeat()

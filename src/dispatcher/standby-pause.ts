@@ -5,7 +5,8 @@ import { type DispatcherHooks, type DispatcherLogger, type LaneName, callHook } 
 
 export interface StandbyPauseOptions {
   readonly name: LaneName
-  readonly fence: Omit<LaneFence, 'nonce'>
+  /** As of now. */
+  readonly fence: () => Omit<LaneFence, 'nonce'>
   readonly pool: pg.Pool
   readonly logger: DispatcherLogger
   readonly hooks: DispatcherHooks
@@ -49,7 +50,7 @@ export class StandbyPause {
     if (kind === 'hidden') this.#hidden = reason !== null
     if (hidden) this.#tell(kind, reason)
     this.#writing = this.#writing
-      .then(() => writeAwait(pool, fence, kind, reason))
+      .then(() => writeAwait(pool, fence(), kind, reason))
       .then((changed) => {
         if (changed && kind !== 'hidden') this.#tell(kind, reason)
       })

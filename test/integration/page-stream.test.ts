@@ -37,7 +37,7 @@ describe.each(['pg18', 'pg15'] as const)('the pages of a lane, on %s', (server) 
     }
     const name = { destination: 'crm', shard: 0, laneId: 1 }
     const pause = new StandbyPause({
-      ...{ name, fence: { laneId: 1, epoch: '1', holder: randomUUID() }, pool: pool() },
+      ...{ name, fence: () => ({ laneId: 1, epoch: '1', holder: randomUUID() }), pool: pool() },
       ...{ logger: memoryLogger(), hooks: {}, written: false },
     })
     const ticker = new Ticker(pool(), systemClock)
