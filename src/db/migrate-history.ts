@@ -1,6 +1,6 @@
 import type pg from 'pg'
 import { WaybillError } from '../core/errors.js'
-import { assertRowsSeen } from './hidden-tables.js'
+import { assertRowsSeen, hiddenRows } from './hidden-tables.js'
 import { version as packageVersion } from '../core/version.js'
 import { isOfSubject, readMigrations, type MigrationFile, type MigrationSubject } from './migrate-files.js'
 
@@ -26,7 +26,7 @@ export async function appliedMigrations(client: pg.ClientBase): Promise<AppliedM
     )
   }
   // hidden rows would say that nothing was ever applied
-  await assertRowsSeen(client, ['migrations'])
+  if (await hiddenRows(client, ['migrations'])) await assertRowsSeen(client)
   const { rows } = await client.query<{ name: string; checksum: string | null }>(
     'select name, checksum from waybill.migrations order by name collate "C"',
   )

@@ -170,7 +170,7 @@ describe('a sequence that is set back to above all floors, and below what was dr
     await pool().query(`update waybill.deltas set to_floor = 1, from_floor = 1, ceiling = least(ceiling, 1)`)
     await pool().query(`update waybill.positions set after = 1`)
     await pool().query(`select setval('waybill.message_seq', $1)`, [Number(rows[0]?.seq) - 500])
-    const ids = []
+    const ids: string[] = []
     for (let i = 0; i < 3; i++) ids.push(await publish(pool(), 'order.created', { i }))
     await waitFor(() => ids.every((id) => adapter.ids().includes(id)), { what: 'what was published then' })
   })
