@@ -35,8 +35,8 @@ await serveSide<{ url: string; messages: number; destination: string }>(async ({
 /** What a dispatcher does when nothing came: looks at the sequence; and, when something may have, a tick and a page. */
 async function emptyPolls(url: string): Promise<{ 'poll ms': number; 'tick+page ms': number }> {
   const pool = createPool({ connectionString: url, max: 1 })
-  const reader = new PostgresLogReader(pool)
   const from = await takeTick(pool, 0)
+  const reader = new PostgresLogReader(pool, from.nonce ?? '')
   const delta = { n: 1, from: { snapshot: from.snapshot, floor: from.floor, running: [] }, to: from }
   const polls: number[] = []
   const whole: number[] = []

@@ -15,12 +15,12 @@ import {
 import { systemClock, type Clock } from '../core/clock.js'
 import { version } from '../core/version.js'
 import { createPool, endPool } from '../db/pool.js'
-import { assertSchema } from '../db/migrate.js'
 import { Dispatcher } from '../dispatcher/dispatcher.js'
 import type { ServedDestination } from '../dispatcher/served-destination.js'
 import type { DispatcherHooks, LaneName } from '../dispatcher/hooks.js'
 import { deploy, type Deployed, type Deployment } from '../outbox/configuration-store.js'
 import { createLogger, type Logger } from '../telemetry/logger.js'
+import { requireSchema } from './database.js'
 
 export interface CreateDispatcherOptions {
   /** A pino logger, or anything alike. Default: JSON lines on standard output at the configured level. */
@@ -153,8 +153,7 @@ class Service implements DispatcherService {
 
   async #startOnce(): Promise<Deployed> {
     const config = this.#config
-    const client = await this.pool.connect()
-    await assertSchema(client).finally(() => client.release())
+    await requireSchema(this.pool)
     const patternsOf = (name: string): string[] =>
       config.routes.filter((route) => route.destinations.includes(name)).map((route) => route.pattern)
     const registry = this.#options.registry ?? defaultRegistry()

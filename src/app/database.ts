@@ -1,5 +1,6 @@
 import pg from 'pg'
 import { codeOf, messageOf, WaybillError } from '../core/errors.js'
+import { assertRowsSeen } from '../db/hidden-tables.js'
 import { assertSchema } from '../db/migrate.js'
 import { createPool } from '../db/pool.js'
 import { isConnectionError } from '../db/sqlstate.js'
@@ -29,12 +30,17 @@ export async function connectPool(options: ConnectOptions): Promise<pg.Pool> {
 }
 
 /**
- * The schema is there, and this version may use it.
- * @throws WaybillError WAYBILL_SCHEMA_MISSING, WAYBILL_SCHEMA_NEWER
+ * The schema is there, this version may use it, and this user is shown all of it.
+ * @throws WaybillError WAYBILL_SCHEMA_MISSING, WAYBILL_SCHEMA_NEWER, WAYBILL_ROWS_HIDDEN
  */
 export async function requireSchema(pool: pg.Pool): Promise<void> {
   const client = await pool.connect()
-  await assertSchema(client).finally(() => client.release())
+  try {
+    await assertSchema(client)
+    await assertRowsSeen(client)
+  } finally {
+    client.release()
+  }
 }
 
 // invalid_authorization_specification, invalid_password, invalid_catalog_name; insufficient_privilege is CONNECT's

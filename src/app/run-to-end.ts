@@ -1,6 +1,8 @@
 import { systemClock, type Clock } from '../core/clock.js'
+import { codeOf } from '../core/errors.js'
 import { type LaneReport, listLanes } from '../outbox/inspect/lane-list.js'
 import { countRetried, PendingWatch } from '../outbox/inspect/pending.js'
+import { stageDue } from '../outbox/scheduled-store.js'
 import type { DispatcherService } from './create-dispatcher.js'
 import type { DispatchCounters, LanePause } from './dispatch-counters.js'
 
@@ -35,7 +37,7 @@ const firstLookMs = 20
 const longestLookMs = 500
 
 /**
- * One pass: everything that was committed before the call is delivered or parked. A lane whose destination is down is
+ * One pass: everything that was committed, or due, before the call is delivered or parked. A lane whose destination is down is
  * not waited for.
  */
 export async function passOnce(run: Run): Promise<RunReport> {
@@ -60,16 +62,33 @@ export async function runUntilEmpty(run: Run): Promise<RunReport> {
 /** False: it was interrupted. */
 async function settle(run: Run, { waitForPaused }: { readonly waitForPaused: boolean }): Promise<boolean> {
   const { service, signal, clock = systemClock } = run
-  const watch = await PendingWatch.start(service.pool)
+  let watch: PendingWatch | undefined
   for (let wait = firstLookMs; !signal.aborted; wait = Math.min(wait * 1.5, longestLookMs)) {
-    const pending = await watch.lanes()
-    if (pending.length === 0) return true
-    const open = (await listLanes(service.pool)).filter((lane) => pending.includes(lane.laneId) && goesOn(lane))
-    const moving = open.filter((lane) => waitForPaused || !stands(lane, run))
-    if (moving.length === 0) return true
+    try {
+      watch ??= await begin(run)
+      const pending = await watch.lanes()
+      if (pending.length === 0) return true
+      const lanes = await listLanes(service.pool)
+      const listed = new Set(lanes.map((lane) => lane.laneId))
+      // one that is closed by now has left what was pending to lanes of another number of shards
+      const closed = pending.some((laneId) => !listed.has(laneId))
+      const open = lanes.filter((lane) => pending.includes(lane.laneId) && goesOn(lane))
+      const moving = open.filter((lane) => waitForPaused || !stands(lane, run))
+      if (moving.length === 0 && !closed) return true
+    } catch (error) {
+      if (signal.aborted) return false
+      if (codeOf(error) !== 'WAYBILL_STALE_INCARNATION') throw error
+      watch = undefined // the server crashed or was promoted: of what is committed there
+    }
     await clock.sleep(wait, signal)
   }
   return false
+}
+
+/** Watches what is committed now, and what is due now: the dispatcher moves that into the log while it runs. */
+async function begin({ service, signal, clock = systemClock }: Run): Promise<PendingWatch> {
+  await stageDue(service.pool, clock, signal)
+  return PendingWatch.start(service.pool)
 }
 
 /** A lane without a dispatcher will be taken; one whose destination is gone from the configuration will not. */

@@ -1,12 +1,16 @@
 import type pg from 'pg'
 import { WaybillError } from '../core/errors.js'
+import { assertRowsSeen, hiddenRows } from './hidden-tables.js'
 import { version as packageVersion } from '../core/version.js'
 import { isOfSubject, readMigrations, type MigrationFile, type MigrationSubject } from './migrate-files.js'
 
 /** Names and checksums that the database has; a null checksum was written by the file itself (`prisma migrate deploy`). */
 export type AppliedMigrations = ReadonlyMap<string, string | null>
 
-/** Undefined when the schema is not there. Asks the catalog first: `to_regclass` raises where USAGE is missing. */
+/**
+ * Undefined when the schema is not there. Asks the catalog first: `to_regclass` raises where USAGE is missing.
+ * @throws WaybillError WAYBILL_SCHEMA_MISSING, WAYBILL_ROWS_HIDDEN
+ */
 export async function appliedMigrations(client: pg.ClientBase): Promise<AppliedMigrations | undefined> {
   const { rows: tables } = await client.query<{ readable: boolean }>(
     `select has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select') as readable
@@ -21,6 +25,8 @@ export async function appliedMigrations(client: pg.ClientBase): Promise<AppliedM
       'the schema "waybill" is there but this user may not read it; run `waybill migrate --roles` as its owner and grant waybill_publisher, waybill_dispatcher, waybill_observer or waybill_consumer to this user',
     )
   }
+  // hidden rows would say that nothing was ever applied
+  if (await hiddenRows(client, ['migrations'])) await assertRowsSeen(client)
   const { rows } = await client.query<{ name: string; checksum: string | null }>(
     'select name, checksum from waybill.migrations order by name collate "C"',
   )

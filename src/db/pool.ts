@@ -5,7 +5,7 @@ export interface PoolOptions {
   readonly connectionString: string
   /** Connections at most. Default 4. */
   readonly max?: number
-  /** Shown in pg_stat_activity; a taker may end sessions whose name starts with "waybill". */
+  /** Shown in pg_stat_activity; who takes a lane may end sessions called "waybill dispatcher". */
   readonly applicationName?: string
   /** Called with errors of idle connections, which would otherwise end the process. */
   readonly onError?: (error: Error) => void

@@ -5,6 +5,7 @@ import type { Clock } from '../core/clock.js'
 import { WaybillError } from '../core/errors.js'
 import { whenAborted } from '../core/when-aborted.js'
 import { within } from '../core/within.js'
+import { assertRowsSeen, explainRefused, hiddenRows, isHidden } from '../db/hidden-tables.js'
 import { guardPool } from '../db/pool.js'
 import { SessionWatch } from '../db/session-watch.js'
 import { isConnectionError } from '../db/sqlstate.js'
@@ -14,6 +15,7 @@ import { rebaseRestored } from '../outbox/rebase.js'
 import { PostgresLogReader } from '../outbox/log-reader.js'
 import { SharedPages } from '../outbox/shared-pages.js'
 import type { MaintenanceSettings } from '../outbox/retention/index.js'
+import { stageDue } from '../outbox/scheduled-store.js'
 import { recoverSequence } from '../outbox/sequence-recovery.js'
 import { GenerationWatch } from './generation-watch.js'
 import { Heartbeat } from './heartbeat.js'
@@ -91,6 +93,8 @@ export class Dispatcher {
   #stopping = false
   #over = false
   #sequenceBroken = false
+  /** What is hidden, as it was logged. */
+  #hidden: string | undefined
   /** The last heartbeat came back through the listener: notifications arrive. */
   #heard = false
   #last: Beat | undefined
@@ -131,6 +135,8 @@ export class Dispatcher {
       beat: () => this.#beat(),
       onFailed: (error) => {
         this.#last = undefined
+        if (isHidden(error) && this.#hidden === error.message) return
+        this.#hidden = isHidden(error) ? error.message : undefined
         logger.error({ err: error }, 'heartbeat failed')
         if (isConnectionError(error)) this.#connectionLost()
       },
@@ -147,7 +153,10 @@ export class Dispatcher {
       ...options,
       id: this.#me.id,
       destinations: new Map(options.destinations.map((d) => [d.name, d])),
-      reader: new SharedPages(new PostgresLogReader(pool), () => this.#lanes.size > 1),
+      pages: new SharedPages(
+        (nonce) => new PostgresLogReader(pool, nonce),
+        () => this.#lanes.size > 1,
+      ),
       ticker: this.#ticker,
       watch: this.#watch,
       leaseValid: this.#lease.valid,
@@ -220,6 +229,7 @@ export class Dispatcher {
 
   async #startOnce(): Promise<void> {
     if (this.#stopping) return
+    await assertRowsSeen(this.#o.pool)
     this.#sessions.start()
     await this.#rebaseRestored()
     const { reread } = await recoverSequence(this.#o.pool)
@@ -235,14 +245,17 @@ export class Dispatcher {
   }
 
   /**
-   * Resolves when everything that was committed before the call is delivered, or parked, in the lanes that this dispatcher
+   * Resolves when everything that was committed, or due, before the call is delivered, or parked, in the lanes that this dispatcher
    * holds, and no lane that it could serve is without a holder. Rejects when `signal` aborts, and with
    * `WAYBILL_DISPATCHER_STOPPED` when the dispatcher stops first.
    */
   async drain(signal?: AbortSignal): Promise<void> {
-    const tick = await this.#ticker.fresh()
+    await stageDue(this.#o.pool, this.#o.clock, signal)
+    let tick = await this.#ticker.fresh()
     while (!signal?.aborted && !this.#over) {
-      if (this.#last && this.#lanes.drainedBeyond(tick, this.#last)) return
+      if (tick.nonce !== this.#nonce)
+        tick = await this.#ticker.fresh() // of another server: it compares with nothing here
+      else if (this.#last && this.#lanes.drainedBeyond(tick, this.#last)) return
       this.#ticker.look()
       await this.#o.clock.sleep(20, signal)
     }
@@ -303,11 +316,15 @@ export class Dispatcher {
     }
     this.#heard = false
     // what was known before: a tick that is taken meanwhile has seen more of the sequence than the answer
-    const knownFloor = this.#ticker.latest?.floor ?? 0
+    const known = this.#ticker.reached
     const renewed = this.#lease.renewing()
     // one that stops beats as generation 0: it keeps what it holds alive, and is not counted among those who share
-    const seen = await beat(pool, this.#stopping ? { ...this.#me, generation: 0 } : this.#me)
+    const me = this.#stopping ? { ...this.#me, generation: 0 } : this.#me
+    const seen = await beat(pool, me).catch((error: unknown) => this.#refused(error))
     renewed()
+    const hidden = await hiddenRows(pool)
+    if (hidden) this.#hide(hidden)
+    this.#shown()
     this.#last = seen
     if (this.#nonce !== '' && this.#nonce !== seen.nonce) {
       logger.warn({}, 'the database crashed or was promoted: lanes start again from what is stored')
@@ -322,7 +339,8 @@ export class Dispatcher {
     this.#lanes.obey(seen)
     const latest = this.#ticker.latest
     if (latest && seen.sequence.last > latest.ceiling) this.#ticker.look()
-    const reached = Math.max(knownFloor, seen.storedFloor)
+    // not floors alone, which may lie 1,000 below: what is drawn a second time is hidden from looks until it is past that
+    const reached = Math.max(known?.nonce === seen.nonce ? known.drawn : 0, seen.storedFloor)
     this.#sequenceBroken ||= seen.sequenceCache !== 1 || seen.sequence.last < reached
     if (this.#sequenceBroken) await this.#mendSequence(seen, reached)
     if (this.#stopping) return
@@ -345,6 +363,25 @@ export class Dispatcher {
     this.#heartbeat.kick()
   }
 
+  async #refused(error: unknown): Promise<never> {
+    const explained = await explainRefused(this.#o.pool, error)
+    if (isHidden(explained)) this.#hide(explained)
+    throw explained
+  }
+
+  // Some hosts switch row-level security on by themselves, while it runs. What is not shown must not be passed over: lanes
+  // start again from what is stored when everything is shown.
+  #hide(hidden: WaybillError): never {
+    if (this.#hidden !== hidden.message) this.#resetLanes('WAYBILL_ROWS_HIDDEN', hidden.message)
+    throw hidden
+  }
+
+  #shown(): void {
+    if (this.#hidden === undefined) return
+    this.#hidden = undefined
+    this.#o.logger.info({}, 'all rows are shown again: lanes go on')
+  }
+
   // Positions that came with a dump, or by logical replication, are another server's: nothing is read before they are put
   // in terms of this one.
   async #rebaseRestored(): Promise<void> {
@@ -364,6 +401,7 @@ export class Dispatcher {
     this.#resetLanes('WAYBILL_SEQUENCE_BEHIND', 'the log sequence was set back or given a cache')
     const { after, reread, lowestReused } = await recoverSequence(pool)
     this.#sequenceBroken = !after.ok
+    this.#ticker.forgetReached()
     logger.error(
       { ...after, lowestReused, lanes: reread.map((r) => r.laneId) },
       'the log sequence is mended; these lanes read again',
@@ -376,7 +414,7 @@ export class Dispatcher {
     this.#heartbeat.kick()
   }
 
-  #resetLanes(code: 'WAYBILL_STALE_INCARNATION' | 'WAYBILL_SEQUENCE_BEHIND', reason: string): void {
+  #resetLanes(code: Parameters<HeldLanes['reset']>[0], reason: string): void {
     this.#ticker.reset()
     this.#lanes.reset(code, reason)
   }

@@ -1,15 +1,16 @@
 import type pg from 'pg'
 import type { Clock } from '../core/clock.js'
 import { WaybillError } from '../core/errors.js'
+import { explainRefused, isHidden } from '../db/hidden-tables.js'
 import { shardOf } from '../core/shard.js'
 import { topicMatcher, topicPatternSource } from '../core/topic-pattern.js'
-import { type SeenLane, releaseLanes } from '../outbox/dispatcher-store.js'
-import { loadBarriers } from '../outbox/barriers/barrier-store.js'
+import { loadBarriersFenced } from '../outbox/barriers/barrier-store.js'
 import { nextStretch } from '../outbox/barriers/course.js'
-import { type LaneFence, isPaused, loadDropped, loadParked, loadPosition } from '../outbox/lane-store.js'
-import type { LogReader } from '../outbox/log-reader.js'
+import { type SeenLane, releaseLanes, renewLane } from '../outbox/dispatcher-store.js'
+import { type LaneFence, loadDropped, loadParked, loadPosition } from '../outbox/lane-store.js'
 import { loadPlan } from '../outbox/position-store.js'
 import { restLane } from '../outbox/reshard.js'
+import type { SharedPages } from '../outbox/shared-pages.js'
 import { type DispatcherHooks, type DispatcherLogger, type LaneName, callHook } from './hooks.js'
 import { Lane } from './lane.js'
 import { PageStream } from './page-stream.js'
@@ -29,7 +30,7 @@ export interface HeldLaneOptions {
   readonly hooks: DispatcherHooks
   /** Messages of a page, at most. */
   readonly pageSize: number
-  readonly reader: LogReader
+  readonly pages: SharedPages
   readonly ticker: Ticker
   readonly leaseValid: () => boolean
   /** The database's incarnation, as of the latest heartbeat. */
@@ -38,12 +39,16 @@ export interface HeldLaneOptions {
   readonly nextBeat: () => Promise<void>
 }
 
+/** How long the row of a lane may be waited for: a commit of before may have it. */
+const renewWithinMs = 2000
+
 /** A lane that this dispatcher holds. It is started again from what is stored whenever it can't trust what it knows. */
 export class HeldLane {
   readonly name: LaneName
   readonly holder: string
   readonly #o: HeldLaneOptions
-  readonly #fence: Omit<LaneFence, 'nonce'>
+  /** Each start after a failure has an epoch of its own. */
+  #fence: Omit<LaneFence, 'nonce'>
   readonly #standby: StandbyPause
   #lane: Lane | undefined
   #stopping = false
@@ -62,7 +67,7 @@ export class HeldLane {
     this.#commands = seen.commands
     this.#fence = { laneId: seen.id, epoch, holder }
     const written = seen.state === 'paused'
-    this.#standby = new StandbyPause({ name: this.name, fence: this.#fence, pool, logger, hooks, written })
+    this.#standby = new StandbyPause({ name: this.name, fence: () => this.#fence, pool, logger, hooks, written })
   }
 
   /** As it runs now; undefined before it has started. */
@@ -105,9 +110,16 @@ export class HeldLane {
 
   async #serve(): Promise<void> {
     const { pool, logger, ticker, nonce, nextBeat } = this.#o
+    let failed = false
     while (!this.#stopping) {
       try {
+        if (failed) {
+          const epoch = await renewLane(pool, { ...this.#fence, nonce: nonce() }, renewWithinMs)
+          this.#fence = { ...this.#fence, epoch }
+        }
+        failed = false
         const lane = await this.#open({ ...this.#fence, nonce: nonce() })
+        this.#standby.goesOn('hidden')
         this.#lane = lane
         if (this.#stopping) lane.stop()
         await lane.run()
@@ -116,11 +128,14 @@ export class HeldLane {
         if (this.#goesOn) continue
         if (await restLane(pool, this.#fence)) return
         await nextBeat()
-      } catch (error) {
+      } catch (thrown) {
+        const error = await explainRefused(pool, thrown)
         if (WaybillError.isInstance(error) && error.code === 'WAYBILL_STALE_HOLDER') {
           this.#lost = error
           break
         }
+        if (isHidden(error)) this.#standby.waits(error.message, 'hidden')
+        failed = true
         logger.error({ ...this.name, err: error }, 'lane starts again from what is stored')
         ticker.reset()
         await nextBeat()
@@ -144,20 +159,20 @@ export class HeldLane {
   }
 
   async #open(fence: LaneFence): Promise<Lane> {
-    const { pool, clock, logger, hooks, reader, leaseValid, seen } = this.#o
-    const { adapter } = this.#o.destination
-    const start = await loadPosition(pool, seen.id)
-    const plan = await loadPlan(pool, seen.id, start.delta.n)
-    const { planned, stops, before } = nextStretch(start, plan.deltas, await loadBarriers(pool, seen.destination))
-    const { patterns, order, onDead } = before ?? {
-      patterns: this.#o.destination.patterns,
-      ...this.#o.destination.settings,
-    }
-    const settings = { ...this.#o.destination.settings, order, onDead }
-    const parked = await loadParked(pool, seen.id)
-    const dropped = await loadDropped(pool, seen.id)
-    const pausedInDatabase = await isPaused(pool, seen.id)
-    const stream = this.#stream({ start, planned }, patterns)
+    const { pool, clock, logger, hooks, pages, leaseValid, seen, destination } = this.#o
+    const { adapter } = destination
+    const { nonce } = fence
+    const reader = pages.reader(nonce)
+    const start = await loadPosition(pool, seen.id, nonce)
+    const plan = await loadPlan(pool, seen.id, start.delta.n, nonce)
+    const barriers = await loadBarriersFenced(pool, seen.destination, nonce)
+    const { planned, stops, before } = nextStretch(start, plan.deltas, barriers)
+    const { patterns, order, onDead } = before ?? { patterns: destination.patterns, ...destination.settings }
+    const settings = { ...destination.settings, order, onDead }
+    const parked = await loadParked(pool, seen.id, nonce)
+    const dropped = await loadDropped(pool, seen.id, nonce)
+    const pausedInDatabase = plan.paused
+    const stream = this.#stream({ reader, nonce, start, planned }, patterns)
     if (plan.closing || stops) stream.close()
     this.#goesOn = stops
     return new Lane({
@@ -167,15 +182,15 @@ export class HeldLane {
   }
 
   #stream(
-    from: Pick<ConstructorParameters<typeof PageStream>[0], 'start' | 'planned'>,
+    from: Pick<ConstructorParameters<typeof PageStream>[0], 'reader' | 'nonce' | 'start' | 'planned'>,
     patterns: readonly string[],
   ): PageStream {
-    const { seen, reader, ticker, pageSize } = this.#o
+    const { seen, ticker, pageSize } = this.#o
     const { settings } = this.#o.destination
     const matches = topicMatcher(patterns)
     return new PageStream({
       ...from,
-      ...{ reader, ticker, pause: this.#standby, limit: Math.min(pageSize, settings.window) },
+      ...{ ticker, pause: this.#standby, limit: Math.min(pageSize, settings.window) },
       filter: { topicRegex: patterns.map(topicPatternSource).join('|') || '^$', destination: seen.destination },
       wants: ({ destinations, topic, key, id }) => {
         const wanted = destinations ? destinations.includes(seen.destination) : matches(topic)

@@ -4,7 +4,7 @@ import type { Clock } from '../core/clock.js'
 import { WaybillError } from '../core/errors.js'
 import type { Tick } from '../outbox/delta.js'
 import { type Beat, type SeenLane, acquireLane, releaseLanes } from '../outbox/dispatcher-store.js'
-import type { LogReader } from '../outbox/log-reader.js'
+import type { SharedPages } from '../outbox/shared-pages.js'
 import { HeldLane } from './held-lane.js'
 import { type DispatcherHooks, type DispatcherLogger, type LaneName, callHook } from './hooks.js'
 import type { LaneStatus } from './lane.js'
@@ -24,7 +24,7 @@ export interface HeldLanesOptions {
   readonly leaseMs: number
   /** Messages of a page, at most. */
   readonly pageSize: number
-  readonly reader: LogReader
+  readonly pages: SharedPages
   readonly ticker: Ticker
   readonly leaseValid: () => boolean
   readonly watch: LivenessWatch
@@ -109,7 +109,7 @@ export class HeldLanes {
   }
 
   /** They start again from what is stored. */
-  reset(code: 'WAYBILL_STALE_INCARNATION' | 'WAYBILL_SEQUENCE_BEHIND', reason: string): void {
+  reset(code: 'WAYBILL_STALE_INCARNATION' | 'WAYBILL_SEQUENCE_BEHIND' | 'WAYBILL_ROWS_HIDDEN', reason: string): void {
     for (const { lane } of this.#held.values()) lane?.fail(new WaybillError(code, reason))
   }
 

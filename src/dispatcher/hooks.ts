@@ -15,8 +15,11 @@ export interface MessageName {
   readonly attempt: number
 }
 
-/** Why a lane stands still. `standby`: it waits until the stand-by that `durability` names has what is to be sent. */
-export type LanePauseKind = PauseKind | 'parked_limit' | 'standby'
+/**
+ * Why a lane stands still. `standby`: it waits until the stand-by that `durability` names has what is to be sent. `hidden`:
+ * row-level security hides rows from the dispatcher, so nothing is read.
+ */
+export type LanePauseKind = PauseKind | 'parked_limit' | 'standby' | 'hidden'
 
 /**
  * What an application may listen to. Hooks are called after the fact and not waited for; what they throw, or reject with,

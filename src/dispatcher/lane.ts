@@ -240,9 +240,9 @@ export class Lane {
 
   // No commit meanwhile: rows and memory are compared as of one moment.
   #readParked(): void {
-    const { pool, name } = this.#o
+    const { pool, name, fence } = this.#o
     const started = this.#commits.exclude(async () => {
-      this.#parked.compare(await loadParked(pool, name.laneId))
+      this.#parked.compare(await loadParked(pool, name.laneId, fence.nonce))
     })
     if (started) this.#reload = false
   }

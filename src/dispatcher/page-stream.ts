@@ -1,5 +1,5 @@
-import { whenAborted } from '../core/when-aborted.js'
 import { WaybillError } from '../core/errors.js'
+import { whenAborted } from '../core/when-aborted.js'
 import { type Delta, type Tick, followingDelta, lowest } from '../outbox/delta.js'
 import type { LogReader, Page, PageFilter } from '../outbox/log-reader.js'
 import type { LogMessage } from '../outbox/message.js'
@@ -23,6 +23,7 @@ const firstRows = 200
 /** The log, page by page, from a stored position on; at the tip it waits for news. One caller at a time. */
 export class PageStream {
   readonly #reader: LogReader
+  readonly #nonce: string
   readonly #ticker: Ticker
   readonly #filter: PageFilter
   readonly #wants: (message: LogMessage) => boolean
@@ -45,6 +46,8 @@ export class PageStream {
 
   constructor(options: {
     readonly reader: LogReader
+    /** The incarnation that is read. */
+    readonly nonce: string
     readonly ticker: Ticker
     readonly start: { readonly delta: Delta; readonly after: number }
     /** Deltas to read before those up to a fresh tick. */
@@ -57,6 +60,7 @@ export class PageStream {
     readonly pause: StandbyPause
   }) {
     this.#reader = options.reader
+    this.#nonce = options.nonce
     this.#ticker = options.ticker
     this.#filter = options.filter
     this.#wants = options.wants
@@ -124,7 +128,7 @@ export class PageStream {
   // What the delta sees may be sent. One that was planned, or begun before the lane was opened here, may not have been
   // waited for, or not at this stand-by: a tick that is taken now sees all that it does.
   async #safe(signal: AbortSignal): Promise<void> {
-    this.#proof ??= await unlessOutranked(this.#ticker.fresh(), signal)
+    this.#proof ??= this.#ofHere(await unlessOutranked(this.#ticker.fresh(), signal))
     await this.#proof.safe(signal, (reason) => this.#pause.waits(reason))
   }
 
@@ -137,7 +141,7 @@ export class PageStream {
     } else {
       // the first comes afresh: whoever stored the start may have seen more than our latest tick
       const next = this.#tick ? this.#ticker.next(this.#tick.number, signal) : this.#ticker.fresh()
-      const tick = await unlessOutranked(next, signal)
+      const tick = this.#ofHere(await unlessOutranked(next, signal))
       // closed while it waited: a delta that is begun now would end behind the barrier
       if (this.#closing) {
         await whenAborted(signal)
@@ -149,6 +153,15 @@ export class PageStream {
     }
     this.#after = lowest(this.#delta)
     this.#drained = false
+  }
+
+  /** A delta has both its ends in one incarnation. */
+  #ofHere(tick: SharedTick): SharedTick {
+    if (tick.nonce === this.#nonce) return tick
+    throw new WaybillError(
+      'WAYBILL_STALE_INCARNATION',
+      `a tick was taken on incarnation ${tick.nonce ?? 'none'}, and the lane reads ${this.#nonce}: the database crashed or was promoted`,
+    )
   }
 
   // A page should be full: look at more seqs where few are wanted or many are gaps, at fewer where most are; and ask for

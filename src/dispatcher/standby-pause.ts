@@ -1,11 +1,12 @@
 import type pg from 'pg'
 import type { LaneFence } from '../outbox/lane-store.js'
-import { writeAwait } from '../outbox/standby-store.js'
+import { type AwaitKind, writeAwait } from '../outbox/standby-store.js'
 import { type DispatcherHooks, type DispatcherLogger, type LaneName, callHook } from './hooks.js'
 
 export interface StandbyPauseOptions {
   readonly name: LaneName
-  readonly fence: Omit<LaneFence, 'nonce'>
+  /** As of now. */
+  readonly fence: () => Omit<LaneFence, 'nonce'>
   readonly pool: pg.Pool
   readonly logger: DispatcherLogger
   readonly hooks: DispatcherHooks
@@ -14,45 +15,53 @@ export interface StandbyPauseOptions {
 }
 
 /**
- * What a lane's row, and the hooks, say of waiting for the stand-by. A pause of another kind stands before it. One for as
- * long as the lane is held: it outlives starts from what is stored.
+ * What a lane's row, and the hooks, say of waiting before it reads on: for the stand-by, or until rows are no longer hidden. A pause of
+ * another kind stands before that for the stand-by. One for as long as the lane is held: it outlives starts from what is stored.
  */
 export class StandbyPause {
   readonly #o: StandbyPauseOptions
-  #written: boolean
+  readonly #written: Record<AwaitKind, boolean>
+  /** The hooks were told so. */
+  #hidden = false
   #writing: Promise<unknown> = Promise.resolve()
 
   constructor(options: StandbyPauseOptions) {
     this.#o = options
-    this.#written = options.written
+    this.#written = { standby: options.written, hidden: options.written }
   }
 
-  waits(reason: string): void {
-    this.#written = true
-    this.#write(reason)
+  waits(reason: string, kind: AwaitKind = 'standby'): void {
+    this.#written[kind] = true
+    this.#write(kind, reason)
   }
 
   /** Costs nothing unless something was written. */
-  goesOn(): void {
-    if (!this.#written) return
-    this.#written = false
-    this.#write(null)
+  goesOn(kind: AwaitKind = 'standby'): void {
+    if (!this.#written[kind]) return
+    this.#written[kind] = false
+    this.#write(kind, null)
   }
 
-  // One after another: two at once may arrive in the wrong order. Where the row says something else the hooks do too.
-  #write(reason: string | null): void {
-    const { pool, fence, hooks, name, logger } = this.#o
+  // One after another: two at once may arrive in the wrong order. Where the row says something else the hooks do too; but the row
+  // itself may be hidden, and then only they can say it.
+  #write(kind: AwaitKind, reason: string | null): void {
+    const { pool, fence, name, logger } = this.#o
+    const hidden = kind === 'hidden' && this.#hidden !== (reason !== null)
+    if (kind === 'hidden') this.#hidden = reason !== null
+    if (hidden) this.#tell(kind, reason)
     this.#writing = this.#writing
-      .then(() => writeAwait(pool, fence, reason))
+      .then(() => writeAwait(pool, fence(), kind, reason))
       .then((changed) => {
-        if (!changed) return
-        callHook(logger, name, () =>
-          reason === null ? hooks.onResume?.(name) : hooks.onPause?.(name, { kind: 'standby', reason }),
-        )
+        if (changed && kind !== 'hidden') this.#tell(kind, reason)
       })
       .catch((error: unknown) => {
-        this.#written = true // tried again with what is told next
-        logger.warn({ ...name, err: error }, 'could not write down whether the lane waits for the stand-by')
+        this.#written[kind] = true // tried again with what is told next
+        logger.warn({ ...name, kind, err: error }, 'could not write down whether the lane waits')
       })
+  }
+
+  #tell(kind: AwaitKind, reason: string | null): void {
+    const { hooks, name, logger } = this.#o
+    callHook(logger, name, () => (reason === null ? hooks.onResume?.(name) : hooks.onPause?.(name, { kind, reason })))
   }
 }

@@ -26,6 +26,12 @@ const nearSeqs = 1000
 /** Longest wait while nothing wakes us: a transaction that looked before we fell asleep, or no listener at all. */
 const maxPollMs = 1000
 
+/** How far the sequence had come, in one incarnation. */
+export interface Reached {
+  readonly nonce: string
+  readonly drawn: number
+}
+
 /** A tick that the lanes of one dispatcher share. */
 export interface SharedTick extends TakenTick {
   /** Counts up: a tick with a greater number was taken later. */
@@ -68,8 +74,11 @@ export class Ticker {
   #number = 0
   /** The greatest seq that was read since the last reset: a floor that needs no probe. */
   #read = 0
-  /** Number of the last tick before that reset. */
+  #resets = 0
+  /** Number of the last tick before the last reset. */
   #resetAt = 0
+  /** The greatest `drawn` of one incarnation: no reset makes the sequence go back. */
+  #reached: Reached | undefined
 
   /**
    * `onState`: called when it wakes, and when it sleeps so soundly that only publishers' notifications wake it. `standby`:
@@ -99,6 +108,16 @@ export class Ticker {
 
   get asleep(): boolean {
     return this.#asleep
+  }
+
+  /** What the sequence must have come to, in one incarnation. */
+  get reached(): Reached | undefined {
+    return this.#reached
+  }
+
+  /** The sequence was mended: it may have begun below what was drawn before. */
+  forgetReached(): void {
+    this.#reached = undefined
   }
 
   /** Whether notifications arrive; without them the ticker never sleeps for longer than a second. */
@@ -131,10 +150,19 @@ export class Ticker {
     this.#lookNow.kick()
   }
 
-  /** Throws away what is known: the next tick starts from the database. */
+  /**
+   * Throws away what is known: the next tick starts from the database. One that is under way does so too, and a sleep ends: it
+   * may have been said to another server.
+   */
   reset(): void {
+    this.#forget()
+    if (this.#asleep) this.#lookNow.kick()
+  }
+
+  #forget(): void {
     this.#latest = undefined
     this.#read = 0
+    this.#resets++
     this.#resetAt = this.#number
   }
 
@@ -179,10 +207,10 @@ export class Ticker {
   // One after another: a later number is a later snapshot.
   #take(): Promise<SharedTick> {
     const taken = this.#taking.then(async () => {
-      const tick = await this.#takeNear()
+      const tick = await this.#takeOfNow()
       if (!this.#onGeneration(tick.generation)) throw outranked(tick.generation)
       let onDisk = tick.flushed ? Promise.resolve() : undefined
-      const durable = (): Promise<void> => (onDisk ??= whenDurable(this.#pool, tick.lsn))
+      const durable = (): Promise<void> => (onDisk ??= whenDurable(this.#pool, tick))
       let arrived = this.#standby === undefined
       const safe = async (signal: AbortSignal, tell: TellWaiter): Promise<void> => {
         await durable() // a stand-by is sent nothing else
@@ -193,6 +221,36 @@ export class Ticker {
     })
     this.#taking = taken.catch(() => undefined)
     return taken
+  }
+
+  // A floor is of the server that it was taken on. It was fixed before the wait for a connection: where that outlived a failover,
+  // what the promoted server gave the seqs below it to was read by nobody (387 of 601).
+  async #takeOfNow(): Promise<TakenTick> {
+    for (;;) {
+      const resets = this.#resets
+      const known = this.#latest
+      const tick = await this.#takeNear()
+      if (resets !== this.#resets) continue
+      if (known && known.nonce !== tick.nonce) {
+        this.#forget()
+        continue
+      }
+      this.#compare(tick)
+      return tick
+    }
+  }
+
+  // The sequence goes back where somebody sets it back. What is drawn then lies below what lanes have read.
+  #compare({ nonce, drawn }: TakenTick): void {
+    if (nonce === null) return
+    if (this.#reached?.nonce === nonce && drawn < this.#reached.drawn) {
+      this.#forget()
+      throw new WaybillError(
+        'WAYBILL_SEQUENCE_BEHIND',
+        `waybill.message_seq stands at ${drawn}, and ${this.#reached.drawn} was drawn: it was set back`,
+      )
+    }
+    this.#reached = { nonce, drawn }
   }
 
   // Every row that was read is visible: of what a probe would find, it is the part that is known. Where it lies far below the
@@ -208,7 +266,7 @@ export class Ticker {
   }
 
   #hand(tick: SharedTick): void {
-    if (!this.#latest || tick.number > this.#latest.number) this.#latest = tick
+    if (tick.number > (this.#latest?.number ?? this.#resetAt)) this.#latest = tick
     for (const waiter of [...this.#waiters]) if (waiter.seen < tick.number) waiter.resolve(tick)
   }
 
@@ -233,7 +291,7 @@ export class Ticker {
           wait = Math.min(wait * 1.5, this.#listening || now - movedAt < 5000 ? this.#settings.idleMs : maxPollMs)
         }
       } catch (error) {
-        this.reset()
+        this.#forget()
         this.#rejectAll(error)
         wait = this.#settings.idleMs
       }
@@ -257,13 +315,17 @@ export class Ticker {
       if (last && !expected) {
         const seen = await glance(this.#pool)
         this.#snapshot = seen.snapshot
-        if (seen.last <= last.drawn && !stragglersEnded(last.snapshot, seen.snapshot)) return false
+        // another server's answer hides nothing, nor does a sequence that went back
+        const same = seen.nonce === last.nonce && seen.drawn === last.drawn
+        if (same && !stragglersEnded(last.snapshot, seen.snapshot)) return false
       }
       const tick = await this.#take()
       this.#snapshot = tick.snapshot
-      this.#moving = last === undefined || tick.ceiling > last.drawn
-      if (!last || this.#moving || stragglersEnded(last.snapshot, tick.snapshot)) this.#hand(tick)
-      return this.#moving
+      const moved = last === undefined || last.nonce !== tick.nonce || tick.ceiling > last.drawn
+      this.#moving = moved
+      const told = ticket !== undefined
+      if (moved || told || stragglersEnded(last.snapshot, tick.snapshot)) this.#hand(tick)
+      return moved
     } finally {
       // after the tick, which matters more
       if (ticket !== undefined) this.#answer(ticket)
@@ -277,7 +339,12 @@ export class Ticker {
     try {
       const { xmax } = await fallAsleep(this.#pool)
       let ended = false
-      for (let wait = 10; this.#listening && !this.#stopped; wait = Math.min(wait * 2, maxPollMs)) {
+      const resets = this.#resets
+      for (
+        let wait = 10;
+        this.#listening && !this.#stopped && resets === this.#resets;
+        wait = Math.min(wait * 2, maxPollMs)
+      ) {
         const notified = this.#notified !== undefined
         if ((await this.#look()) || notified) return
         if (!ended && parseSnapshot(this.#snapshot).xmin >= BigInt(xmax)) {

@@ -1,4 +1,5 @@
 import { codeOf, WaybillError } from '../core/errors.js'
+import { assertRowsSeen, explainRefused } from '../db/hidden-tables.js'
 import { isConnectionError } from '../db/sqlstate.js'
 import type { AckOutcome, JobState } from './job-state.js'
 import type { WatchedWorker } from './lease-watch.js'
@@ -62,6 +63,7 @@ export class JobStore {
   async register(worker: WorkerIdentity): Promise<void> {
     const { id, name, host, pid, version, queues, leaseMs } = worker
     try {
+      await assertRowsSeen(this.#asked, ['jobs', 'workers'])
       await this.#call('select waybill.worker_register($1, $2, $3, $4, $5, $6, $7)', [
         id,
         name,
@@ -183,8 +185,17 @@ export class JobStore {
   }
 
   async #call<Row>(text: string, values: unknown[], timeoutMs = callTimeoutMs): Promise<Row[]> {
-    const { rows } = await this.#pool.query({ text, values, query_timeout: timeoutMs })
-    return rows as Row[]
+    try {
+      const { rows } = await this.#pool.query({ text, values, query_timeout: timeoutMs })
+      return rows as Row[]
+    } catch (error) {
+      throw await explainRefused(this.#asked, error)
+    }
+  }
+
+  readonly #asked = {
+    query: (text: string, values: unknown[] = []): Promise<{ rows: unknown[] }> =>
+      this.#pool.query({ text, values, query_timeout: callTimeoutMs }),
   }
 }
 

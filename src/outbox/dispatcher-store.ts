@@ -1,9 +1,12 @@
 import type pg from 'pg'
-import { codeOf } from '../core/errors.js'
+import { codeOf, WaybillError } from '../core/errors.js'
 import { loadSql } from '../db/sql.js'
-import type { Queryable } from './lane-store.js'
+import { inTransaction } from '../db/transaction.js'
+import { notSeen } from './fenced-read.js'
+import type { LaneFence, Queryable } from './lane-store.js'
 
 const acquireSql = loadSql(import.meta.url, './sql/lane_acquire.sql')
+const renewSql = loadSql(import.meta.url, './sql/lane_renew.sql')
 const releaseSql = loadSql(import.meta.url, './sql/lane_release.sql')
 
 export interface DispatcherIdentity {
@@ -101,12 +104,34 @@ export async function acquireLane(
   }
 }
 
-// Sessions of Waybill that sit in a transaction on the lanes table without doing anything.
+/**
+ * Draws a new epoch for a lane whose holder starts again: nothing that it sent before is written any more. Rejects with
+ * `WAYBILL_STALE_HOLDER` when the lane is another's, and where the row can't be had in time.
+ */
+export async function renewLane(pool: pg.Pool, fence: LaneFence, lockTimeoutMs: number): Promise<string> {
+  const { laneId, epoch, holder, nonce } = fence
+  const row = await inTransaction(pool, async (client) => {
+    await client.query(`set local lock_timeout = ${Math.round(lockTimeoutMs)}`)
+    const { rows } = await client.query<{ epoch: string | null; here: boolean }>(renewSql, [
+      laneId,
+      epoch,
+      holder,
+      nonce,
+    ])
+    return rows[0]
+  })
+  if (row?.here !== true) throw await notSeen(pool, nonce)
+  if (row.epoch === null) throw new WaybillError('WAYBILL_STALE_HOLDER', 'the lane was taken by another dispatcher')
+  return row.epoch
+}
+
+// Sessions of dispatchers: a holder that was stopped inside its commit. An operator's (`waybill drop` by a filter) may take long,
+// and is waited for.
 async function endBlockers(client: pg.PoolClient): Promise<void> {
   await client.query(
     `select pg_terminate_backend(a.pid) from pg_stat_activity a join pg_locks l on l.pid = a.pid
       where l.relation = 'waybill.lanes'::regclass and l.mode in ('RowShareLock', 'RowExclusiveLock') and l.granted
-        and a.pid <> pg_backend_pid() and a.application_name like 'waybill%' and a.usename = current_user
+        and a.pid <> pg_backend_pid() and a.application_name = 'waybill dispatcher' and a.usename = current_user
         and a.xact_start < clock_timestamp() - interval '2 s'`,
   )
 }

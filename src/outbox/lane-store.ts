@@ -3,6 +3,7 @@ import { WaybillError, codeOf } from '../core/errors.js'
 import { loadSql } from '../db/sql.js'
 import { staleHolder, staleIncarnation } from '../db/sqlstate.js'
 import type { Delta } from './delta.js'
+import { notSeen, readFenced } from './fenced-read.js'
 
 const positionSql = loadSql(import.meta.url, './sql/lane_position.sql')
 const parkedSql = loadSql(import.meta.url, './sql/lane_parked.sql')
@@ -108,11 +109,14 @@ export function deltaFromRow(n: number, row: DeltaRow): Delta {
   }
 }
 
-export async function loadPosition(db: Queryable, laneId: number): Promise<StoredPosition> {
-  type Row = { n: string; after: string; delivered: string; delta: string } & DeltaRow
-  const { rows } = await db.query<Row>(positionSql, [laneId])
+/** `nonce` null: the caller has locked the lane's row in this transaction. */
+export async function loadPosition(db: Queryable, laneId: number, nonce: string | null): Promise<StoredPosition> {
+  type Row = { n: string | null; after: string; delivered: string; delta: string | null } & DeltaRow
+  const { rows } = await db.query<Row>(positionSql, [laneId, nonce])
   const row = rows[0]
-  if (!row) throw new WaybillError('WAYBILL_NOT_FOUND', `lane ${laneId} has no position; was its destination removed?`)
+  if (!row) throw await notSeen(db, nonce)
+  if (row.n === null || row.delta === null)
+    throw new WaybillError('WAYBILL_NOT_FOUND', `lane ${laneId} has no position; was its destination removed?`)
   return {
     n: Number(row.n),
     after: Number(row.after),
@@ -121,9 +125,9 @@ export async function loadPosition(db: Queryable, laneId: number): Promise<Store
   }
 }
 
-export async function loadParked(db: Queryable, laneId: number): Promise<StoredDelivery[]> {
-  const { rows } = await db.query<{
-    seq: string
+export async function loadParked(db: Queryable, laneId: number, nonce: string): Promise<StoredDelivery[]> {
+  const rows = await readFenced<{
+    seq: string | null
     message_id: string
     topic: string
     key: string | null
@@ -131,7 +135,8 @@ export async function loadParked(db: Queryable, laneId: number): Promise<StoredD
     attempt: number
     error_code: string | null
     due_in_ms: number | null
-  }>(parkedSql, [laneId])
+  }>(db, parkedSql, [laneId], nonce)
+  if (rows[0]?.seq === null) return []
   return rows.map((r) => ({
     seq: Number(r.seq),
     id: r.message_id,
@@ -145,8 +150,14 @@ export async function loadParked(db: Queryable, laneId: number): Promise<StoredD
 }
 
 /** Deliveries of the lane that operators dropped, as far back as the log goes: read again, they are not sent. */
-export async function loadDropped(db: Queryable, laneId: number): Promise<{ seq: number; id: string }[]> {
-  const { rows } = await db.query<{ seq: string; message_id: string }>(droppedSql, [laneId])
+export async function loadDropped(
+  db: Queryable,
+  laneId: number,
+  nonce: string,
+): Promise<{ seq: number; id: string }[]> {
+  type Row = { seq: string | null; message_id: string }
+  const rows = await readFenced<Row>(db, droppedSql, [laneId], nonce)
+  if (rows[0]?.seq === null) return []
   return rows.map((row) => ({ seq: Number(row.seq), id: row.message_id }))
 }
 
@@ -224,14 +235,6 @@ function deltaJson({ from, to, generation }: Delta): string {
     ceiling: to.ceiling,
     generation,
   })
-}
-
-/** Whether the lane's row says that it is paused. */
-export async function isPaused(db: Queryable, laneId: number): Promise<boolean> {
-  const { rowCount } = await db.query(`select from waybill.lanes l where l.id = $1::int and l.state = 'paused'`, [
-    laneId,
-  ])
-  return rowCount === 1
 }
 
 /** Writes a lane's pause down, or its end (`pause` null). Resolves to false when the lane is no longer ours. */

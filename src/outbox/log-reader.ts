@@ -3,6 +3,7 @@ import { WaybillError } from '../core/errors.js'
 import { rawTypes } from '../db/pool.js'
 import { loadSql } from '../db/sql.js'
 import { type Delta, endedStragglers, lowest } from './delta.js'
+import { notSeen } from './fenced-read.js'
 import { LogMessage } from './message.js'
 
 const pageSql = loadSql(import.meta.url, './sql/message_page.sql')
@@ -36,7 +37,7 @@ export interface Page {
   readonly looked: number
 }
 
-/** The narrow door between lanes and the log. PostgreSQL's is the first; a Kafka log can be another. */
+/** The narrow door between lanes and the log, of one incarnation. PostgreSQL's is the first; a Kafka log can be another. */
 export interface LogReader {
   page(request: PageRequest): Promise<Page>
   /** Messages by seq, for parked deliveries. Those that are gone are missing from the answer. */
@@ -65,11 +66,16 @@ type Row = (string | null)[]
  */
 export class PostgresLogReader implements LogReader {
   readonly #pool: pg.Pool
+  readonly #nonce: string
   readonly #nearSeqs: number
 
-  /** `nearSeqs`: seqs below a delta's floor within which stragglers need no statement of their own. */
-  constructor(pool: pg.Pool, nearSeqs = defaultNearSeqs) {
+  /**
+   * `nonce`: of the incarnation that is read; on another one, or where rows are hidden, every read rejects. `nearSeqs`: seqs below
+   * a delta's floor within which stragglers need no statement of their own.
+   */
+  constructor(pool: pg.Pool, nonce: string, nearSeqs = defaultNearSeqs) {
     this.#pool = pool
+    this.#nonce = nonce
     this.#nearSeqs = nearSeqs
   }
 
@@ -94,7 +100,8 @@ export class PostgresLogReader implements LogReader {
 
   async load(seqs: readonly number[]): Promise<LogMessage[]> {
     if (seqs.length === 0) return []
-    return this.#read(loadSqlText, [seqs, Math.min(...seqs), Math.max(...seqs)])
+    const rows = await this.#rows(loadSqlText, [seqs, Math.min(...seqs), Math.max(...seqs), this.#nonce])
+    return rows.map((row) => new LogMessage(row))
   }
 
   /**
@@ -108,7 +115,8 @@ export class PostgresLogReader implements LogReader {
     high: number,
     more: unknown[] = [],
   ): Promise<Omit<Page, 'drained' | 'looked'>> {
-    const rows = await this.#rows(text, [...values, Math.max(smallPayload, Math.floor(pageBytes / limit)), ...more])
+    const bytes = Math.max(smallPayload, Math.floor(pageBytes / limit))
+    const rows = await this.#rows(text, [...values, bytes, this.#nonce, ...more])
     const end = endOfPage(rows)
     const page = end < rows.length ? rows.slice(0, end) : rows
     const left = page.filter((row) => row[4] === null)
@@ -130,13 +138,12 @@ export class PostgresLogReader implements LogReader {
     }
   }
 
-  async #read(text: string, values: unknown[]): Promise<LogMessage[]> {
-    return (await this.#rows(text, values)).map((row) => new LogMessage(row))
-  }
-
+  // A row of nulls: the log was seen, and nothing of it fits. No row: it was not seen.
   async #rows(text: string, values: unknown[]): Promise<Row[]> {
     const { rows } = await this.#pool.query<Row>({ text, values, rowMode: 'array', types: rawTypes })
-    return rows
+    const first = rows[0]
+    if (first === undefined) throw await notSeen(this.#pool, this.#nonce)
+    return first[0] === null ? [] : rows
   }
 }
 

@@ -1,6 +1,7 @@
 import type pg from 'pg'
 import { loadSql } from '../db/sql.js'
 import type { Delta } from './delta.js'
+import { readFenced } from './fenced-read.js'
 import { type DeltaRow, type Queryable, deltaFromRow } from './lane-store.js'
 
 const planSql = loadSql(import.meta.url, './sql/lane_plan.sql')
@@ -44,14 +45,18 @@ export async function planDeltas(client: pg.ClientBase, laneId: number, deltas: 
 export interface LanePlan {
   /** It gives way to lanes of another number of shards: it opens no delta but those that are planned. */
   readonly closing: boolean
+  /** The lane's row says that it is paused. */
+  readonly paused: boolean
   readonly deltas: readonly Delta[]
 }
 
 /** What a lane may do after its position; load it after the position. `after`: n of the delta that the position names. */
-export async function loadPlan(db: Queryable, laneId: number, after: number): Promise<LanePlan> {
-  const { rows } = await db.query<{ closing: boolean; n: string | null } & DeltaRow>(planSql, [laneId, after])
+export async function loadPlan(db: Queryable, laneId: number, after: number, nonce: string): Promise<LanePlan> {
+  type Row = { closing: boolean | null; paused: boolean | null; n: string | null } & DeltaRow
+  const rows = await readFenced<Row>(db, planSql, [laneId, after], nonce)
   return {
-    closing: rows[0]?.closing ?? false,
+    closing: rows[0]?.closing === true,
+    paused: rows[0]?.paused === true,
     deltas: rows.flatMap((row) => (row.n === null ? [] : [deltaFromRow(Number(row.n), row)])),
   }
 }

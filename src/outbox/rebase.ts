@@ -14,6 +14,7 @@
  * published here with those seqs. So most keys keep their order; where xids of the two servers overlap, not all.
  */
 import type pg from 'pg'
+import { assertRowsSeen } from '../db/hidden-tables.js'
 import { loadSql } from '../db/sql.js'
 import { inTransaction } from '../db/transaction.js'
 import { mergeBarriers } from './barriers/barrier-store.js'
@@ -51,7 +52,7 @@ export async function rebaseRestored(pool: pg.Pool): Promise<RebaseReport | unde
     client.release()
   }
   const tick = await takeTick(pool, 0)
-  await whenDurable(pool, tick.lsn)
+  await whenDurable(pool, tick)
   return inTransaction(pool, (tx) => rebase(tx, tick))
 }
 
@@ -78,6 +79,7 @@ async function isOwn(db: pg.Pool | pg.ClientBase): Promise<boolean> {
 async function rebase(client: pg.ClientBase, tick: TakenTick): Promise<RebaseReport | undefined> {
   await client.query('select pg_advisory_xact_lock(7718266, 6)')
   if (await isOwn(client)) return undefined
+  await assertRowsSeen(client)
   const { rows: lanes } = await client.query<{ id: number; reused: boolean; used: number }>(lanesSql)
   for (const { id } of lanes) await restartReshard(client, id)
   // whoever holds a lane in the restored rows holds it on the old server
@@ -86,7 +88,7 @@ async function rebase(client: pg.ClientBase, tick: TakenTick): Promise<RebaseRep
   )
   await client.query('delete from waybill.dispatchers')
   for (const { id, reused, used } of lanes) {
-    const { delta } = await loadPosition(client, id)
+    const { delta } = await loadPosition(client, id, null)
     const way = reused ? wayAgain(delta, used, tick) : wayOut(delta, tick)
     // barriers that it has passed are not ahead of it again
     await planDeltas(

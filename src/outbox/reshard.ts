@@ -1,5 +1,6 @@
 import type pg from 'pg'
 import { shardOf } from '../core/shard.js'
+import { assertRowsSeen } from '../db/hidden-tables.js'
 import { loadSql } from '../db/sql.js'
 import { inTransaction } from '../db/transaction.js'
 import { type Delta, type Running, type Tick, standingAfter } from './delta.js'
@@ -103,6 +104,7 @@ export async function advanceReshard(
   return inTransaction(pool, async (client) => {
     const locked = await lockResting(client, id)
     if (!locked) return undefined
+    await assertRowsSeen(client) // deliveries and plans too are moved by what is seen
     if (standsAtOne(locked)) return finish(client, locked)
     // one that was taken before a deployment would end before the barrier of that
     const outdated = locked.barriers.some(({ generation }) => tick && generation > tick.generation)
@@ -157,7 +159,7 @@ async function lockResting(client: pg.ClientBase, id: string): Promise<Resting |
   )
   if (lanes.length === 0 || lanes.some((lane) => !lane.rests)) return undefined
   const positions = []
-  for (const lane of lanes) positions.push({ ...(await loadPosition(client, lane.id)), laneId: lane.id })
+  for (const lane of lanes) positions.push({ ...(await loadPosition(client, lane.id, null)), laneId: lane.id })
   return {
     id,
     destination: row.destination,

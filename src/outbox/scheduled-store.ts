@@ -1,3 +1,4 @@
+import type { Clock } from '../core/clock.js'
 import type { Queryable } from './lane-store.js'
 
 export interface Staged {
@@ -17,4 +18,26 @@ export async function stageScheduled(db: Queryable, batch: number, dueAfter: Dat
   const row = rows[0]
   if (!row) throw new TypeError('stage_scheduled returned no row')
   return { staged: row.staged, stagedTo: row.staged_to, nextInMs: row.next_in_ms }
+}
+
+const batch = 500
+const firstLookMs = 2
+const longestLookMs = 100
+
+/**
+ * Resolves when everything that was due at the call is in the log, whoever moved it there: a tick that is taken then sees it. Where
+ * another stager is at work that one is waited for. Rejects when `signal` aborts.
+ */
+export async function stageDue(db: Queryable, clock: Clock, signal?: AbortSignal): Promise<void> {
+  let since: number | undefined
+  for (let wait = firstLookMs; ; wait = Math.min(wait * 1.5, longestLookMs)) {
+    const now = clock.monotonic()
+    const { staged, nextInMs } = await stageScheduled(db, batch, null)
+    // what comes due meanwhile is not waited for: under a steady stream there would be no end
+    if (nextInMs === null || nextInMs + (since === undefined ? 0 : now - since) > 0) return
+    since ??= clock.monotonic()
+    signal?.throwIfAborted()
+    if (staged === 0) await clock.sleep(wait, signal)
+    signal?.throwIfAborted()
+  }
 }

@@ -1,7 +1,7 @@
 import type pg from 'pg'
 import { inTransaction } from '../db/transaction.js'
 import { mergeBarriers } from './barriers/barrier-store.js'
-import type { Delta } from './delta.js'
+import { type Delta, lowest } from './delta.js'
 import { insertPosition, planDeltas } from './position-store.js'
 import { restartReshard } from './reshard.js'
 import { findReread, mendSequence, type MendReport, type Reread } from './sequence-guard.js'
@@ -67,7 +67,7 @@ async function sendBack(pool: pg.Pool, { laneId, floor, snapshot }: Reread, to: 
     await insertPosition(client, laneId, {
       n: Number(last.n) + 1,
       delta,
-      after: floor,
+      after: lowest(delta), // what ran in the snapshot may have written below the floor, and has ended since
       delivered: Number(last.delivered),
     })
     await client.query(

@@ -25,12 +25,16 @@ export async function standbyState(pool: pg.Pool, name: string): Promise<Standby
   return rows[0] as StandbyState
 }
 
-/** Writes down why a lane waits for the stand-by, or that it does no more (null). False: it says so already, or is another's. */
+/** What a lane may wait for before it reads on. `hidden`: rows that it is not shown. */
+export type AwaitKind = 'standby' | 'hidden'
+
+/** Writes down why a lane waits, or that it does no more (null). False: it says so already, or is another's. */
 export async function writeAwait(
   db: Queryable,
   fence: Omit<LaneFence, 'nonce'>,
+  kind: AwaitKind,
   reason: string | null,
 ): Promise<boolean> {
-  const { rowCount } = await db.query(awaitSql, [fence.laneId, fence.epoch, fence.holder, reason])
+  const { rowCount } = await db.query(awaitSql, [fence.laneId, fence.epoch, fence.holder, kind, reason])
   return rowCount === 1
 }

@@ -2,6 +2,7 @@ import type pg from 'pg'
 import { systemClock } from '../core/clock.js'
 import { WaybillError } from '../core/errors.js'
 import { version } from '../core/version.js'
+import { assertRowsSeen } from '../db/hidden-tables.js'
 import { createPool } from '../db/pool.js'
 import { Dispatcher } from '../dispatcher/dispatcher.js'
 import { countRetried } from '../outbox/inspect/pending.js'
@@ -52,6 +53,7 @@ type Adapters = ReadonlyMap<string, FakeAdapter>
 async function deliver(pool: pg.Pool, options: CheckedDeliverOptions): Promise<Record<string, FakeDeliveries>> {
   const { fakes, now, timeoutMs } = options
   const names = fakes.map(({ name }) => name)
+  await assertRowsSeen(pool)
   await refuseRealDestinations(pool, names)
   const until = await dueUntil(pool, now)
   // of a call that was killed

@@ -51,7 +51,7 @@ const commits: readonly [string, (at: StoredPosition) => Partial<LaneCommit>][] 
 const others: readonly [string, (db: pg.Pool, fence: LaneFence) => Promise<boolean>][] = [
   ['a pause', (db, fence) => writePause(db, fence, { kind: 'outage', reason: 'HTTP_503: no' })],
   ['the end of a pause', (db, fence) => writePause(db, fence, null)],
-  ['that it waits for the stand-by', (db, fence) => writeAwait(db, fence, 'no stand-by')],
+  ['that it waits for the stand-by', (db, fence) => writeAwait(db, fence, 'standby', 'no stand-by')],
 ]
 
 describe.each(['pg18', 'pg15'] as const)('who may write for a lane, on %s', (server) => {
@@ -113,7 +113,7 @@ describe.each(['pg18', 'pg15'] as const)('who may write for a lane, on %s', (ser
   describe.each(whoever)('%s', (who) => {
     it.each(commits)('can not write %s', async (_, write) => {
       const { pool } = database()
-      const commit = { ...nothing, ...write(await loadPosition(pool, fence.laneId)) }
+      const commit = { ...nothing, ...write(await loadPosition(pool, fence.laneId, fence.nonce)) }
       const before = await written()
       await expect(commitLane(pool, stale[who] as LaneFence, commit)).rejects.toMatchObject({
         code: 'WAYBILL_STALE_HOLDER',
@@ -164,7 +164,7 @@ describe.each(['pg18', 'pg15'] as const)('who may write for a lane, on %s', (ser
 
   it.each(commits)('nobody can write %s to a database that crashed or was promoted since', async (_, write) => {
     const { pool } = database()
-    const commit = { ...nothing, ...write(await loadPosition(pool, fence.laneId)) }
+    const commit = { ...nothing, ...write(await loadPosition(pool, fence.laneId, fence.nonce)) }
     const before = await written()
     await expect(commitLane(pool, { ...fence, nonce: randomUUID() }, commit)).rejects.toMatchObject({
       code: 'WAYBILL_STALE_INCARNATION',
@@ -196,7 +196,7 @@ describe.each(['pg18', 'pg15'] as const)('who may write for a lane, on %s', (ser
   it.each(commits)('the holder writes %s', async (_, write) => {
     const { pool } = database()
     const before = await written()
-    expect(await commitLane(pool, fence, { ...nothing, ...write(await loadPosition(pool, fence.laneId)) })).toBe(true)
+    expect(await commitLane(pool, fence, { ...nothing, ...write(await loadPosition(pool, fence.laneId, fence.nonce)) })).toBe(true)
     expect(await written()).not.toEqual(before)
   })
 

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import type { DeliverContext, OutboundMessage } from '../../src/adapters/contract.js'
 import { useDatabase } from '../support/database.js'
+import { nonceOf } from '../support/incarnation.js'
 import { ScriptedAdapter } from '../support/dispatching.js'
 import { waitFor } from '../support/wait-for.js'
 import { useDispatching } from './dispatching-fixture.js'
@@ -24,7 +25,7 @@ test('a page holds about 8 MiB of payloads, and the pages together hold every me
     'select seq, md5(payload::text) as hash from waybill.messages order by seq',
   )
   const delta = everythingAbove(0, await takeTick(pool, 0))
-  const reader = new PostgresLogReader(pool)
+  const reader = new PostgresLogReader(pool, await nonceOf(pool))
   const seen: { seq: number; payload: string }[] = []
   let pages = 0
   for (let after = 0, drained = false; !drained; pages++) {

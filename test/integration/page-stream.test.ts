@@ -8,6 +8,7 @@ import { type Delta, followingDelta, lowest, startingAt, type Tick } from '../..
 import { type LogReader, type Page, PostgresLogReader } from '../../src/outbox/log-reader.js'
 import type { LogMessage } from '../../src/outbox/message.js'
 import { takeTick } from '../../src/outbox/tick.js'
+import { nonceOf } from '../support/incarnation.js'
 import { memoryLogger, useDispatching } from './dispatching-fixture.js'
 
 /** Nothing before `tick` is read, stragglers neither: other databases of the server may have some. */
@@ -21,12 +22,13 @@ describe.each(['pg18', 'pg15'] as const)('the pages of a lane, on %s', (server) 
 
   /** A stream over `messages` messages in pages of 10, and how often its reader was asked. `fails`: the nth time. */
   async function streaming(messages: number, fails?: number) {
+    const nonce = await nonceOf(pool())
     await pool().query(`select waybill.publish('order.created', '0')`) // the log's end, from which it starts
     const delta = fromHere(await takeTick(pool(), 0))
     await pool().query(
       `select waybill.publish('order.created', to_json(i)) from generate_series(1, ${messages}) i order by i`,
     )
-    const inner = new PostgresLogReader(pool())
+    const inner = new PostgresLogReader(pool(), nonce)
     const asked = { times: 0 }
     const reader: LogReader = {
       page: (request): Promise<Page> =>
@@ -35,12 +37,12 @@ describe.each(['pg18', 'pg15'] as const)('the pages of a lane, on %s', (server) 
     }
     const name = { destination: 'crm', shard: 0, laneId: 1 }
     const pause = new StandbyPause({
-      ...{ name, fence: { laneId: 1, epoch: '1', holder: randomUUID() }, pool: pool() },
+      ...{ name, fence: () => ({ laneId: 1, epoch: '1', holder: randomUUID() }), pool: pool() },
       ...{ logger: memoryLogger(), hooks: {}, written: false },
     })
     const ticker = new Ticker(pool(), systemClock)
     const stream = new PageStream({
-      ...{ reader, ticker, start: { delta, after: delta.to.ceiling }, pause },
+      ...{ reader, nonce, ticker, start: { delta, after: delta.to.ceiling }, pause },
       ...{ filter: { topicRegex: '.', destination: 'crm' }, wants: () => true, limit: 10 },
     })
     return { stream, asked, ticker }
@@ -61,6 +63,7 @@ describe.each(['pg18', 'pg15'] as const)('the pages of a lane, on %s', (server) 
 
   it('come with stragglers whose floors are near, and after those whose floors are far, all in order of seq', async () => {
     await pool().query(`select waybill.publish('order.created', '0')`)
+    const nonce = await nonceOf(pool())
     const holder = await pool().connect()
     try {
       const start = await takeTick(pool(), 0)
@@ -81,7 +84,7 @@ describe.each(['pg18', 'pg15'] as const)('the pages of a lane, on %s', (server) 
       expect(delta.from.running.length).toBeGreaterThan(0)
 
       const pages = async (nearSeqs: number): Promise<string[][]> => {
-        const reader = new PostgresLogReader(pool(), nearSeqs)
+        const reader = new PostgresLogReader(pool(), nonce, nearSeqs)
         const read: string[][] = []
         for (let after = lowest(delta), drained = false; !drained;) {
           const page = await reader.page({ delta, after, limit: 8, span: 25, filter: null })

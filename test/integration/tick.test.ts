@@ -227,7 +227,7 @@ describe.each(['pg18', 'pg15'] as const)('a tick on %s', (server) => {
     const tick = await takeTick(slowly(pool(), { beforeSnapshot: async () => committed.push(await between.end()) }), 0)
     for (const { xid } of [before, between]) expect(isVisibleIn(xid, parseSnapshot(tick.snapshot))).toBe(true)
     for (const lsn of committed) expect(await bytesOf(tick.lsn)).toBeGreaterThanOrEqual(lsn)
-    await whenDurable(pool(), tick.lsn)
+    await whenDurable(pool(), tick)
     for (const lsn of committed) expect(await position(pool(), 'flush')).toBeGreaterThanOrEqual(lsn)
   })
 

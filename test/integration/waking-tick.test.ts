@@ -1,3 +1,4 @@
+import pg from 'pg'
 import { describe, expect, it } from 'vitest'
 import { systemClock } from '../../src/core/clock.js'
 import { Ticker } from '../../src/dispatcher/ticker.js'
@@ -8,20 +9,21 @@ import { patienceMs, waitFor } from '../support/wait-for.js'
 
 // What a statement's columns do lies microseconds apart. Here the look at the sequence waits for an advisory lock.
 const gated = `
-  alter sequence waybill.message_seq rename to message_seq_behind_gate;
-  create function waybill.gate() returns table (last_value bigint, log_cnt bigint, is_called boolean)
+  create schema gate;
+  create function gate.pg_sequence_last_value(sequence regclass) returns bigint
   language plpgsql volatile as $$
   begin
     perform pg_advisory_xact_lock_shared(4711);
-    return query select s.last_value, s.log_cnt, s.is_called from waybill.message_seq_behind_gate s;
-  end $$;
-  create view waybill.message_seq as select * from waybill.gate()`
+    return pg_catalog.pg_sequence_last_value(sequence);
+  end $$`
 
 describe.each(['pg18', 'pg15'] as const)('a ticker on %s', (server) => {
   it('finds what drew its transaction and its seq while a tick looked at the sequence, and commits after', async () => {
-    const { pool } = await createTestDatabase({ server })
+    const { name, pool, url } = await createTestDatabase({ server })
     await pool.query(gated)
-    const ticker = new Ticker(pool, systemClock)
+    await pool.query(`alter database ${name} set search_path = gate, pg_catalog`)
+    const gatedPool = new pg.Pool({ connectionString: url })
+    const ticker = new Ticker(gatedPool, systemClock)
     const [locker, publisher] = [await pool.connect(), await pool.connect()]
     try {
       await locker.query('select pg_advisory_lock(4711)')
@@ -49,6 +51,7 @@ describe.each(['pg18', 'pg15'] as const)('a ticker on %s', (server) => {
       expect(isVisibleIn(xid, parseSnapshot(latest.snapshot))).toBe(true)
     } finally {
       await ticker.stop()
+      await gatedPool.end()
       locker.release(true)
       publisher.release(true)
     }

@@ -34,7 +34,7 @@ class Reading {
   /** Reads one delta from the stored position; stores after each page; stops in the middle after `crashAfter` pages. */
   async readDelta(crashAfter: number): Promise<void> {
     const { pool } = this.database
-    let stored = await loadPosition(pool, this.fence.laneId)
+    let stored = await loadPosition(pool, this.fence.laneId, this.fence.nonce)
     let delta: Delta = stored.delta
     let after = stored.after
     if (after >= delta.to.ceiling) {
@@ -108,7 +108,7 @@ async function prepareReading(
   const epoch = await acquireLane(pool, lane, { holder, dispatcher: id, nonce: seen.nonce, generation: seen.generation }, 2000)
   if (epoch === undefined) throw new Error('lane not acquired')
   const fence = { laneId: lane.id, epoch, holder, nonce: seen.nonce }
-  return new Reading(database, new PostgresLogReader(pool, nearSeqs), fence, unprobed)
+  return new Reading(database, new PostgresLogReader(pool, seen.nonce, nearSeqs), fence, unprobed)
 }
 
 describe.each(['pg18', 'pg15'] as const)('reading the log on %s', (server) => {

@@ -923,7 +923,7 @@ select l.id as lane_id, p.n, p.delivered, p.committed_at, c.read_seq, c.seen, r.
 -- Where each lane stands. Every figure costs an index probe or the few parked rows, however far behind a lane is.
 --   lag_messages  seqs between the cursor and the tip: an upper bound (rolled-back seqs and other topics count); 0 when
 --                 nothing lies between. Behind a drained delta: those above all that had been drawn then, and what was
---                 committed below since
+--                 committed below since, of which no more than 1,001 are counted: an import that was open then may be there
 --   lag_seconds   age of the first message that it has not read, of any topic; 0 at the tip
 create view waybill.lane_status as
 select l.id as lane_id, l.destination, l.shard, l.shards, l.state, l.pause_kind, l.pause_reason, l.paused_at,
@@ -948,9 +948,11 @@ select l.id as lane_id, l.destination, l.shard, l.shards, l.state, l.pause_kind,
                                         where m.xid = x.xid and m.seq > x.floor and m.seq <= c.read_seq
                                         order by m.seq limit 1) m)) as created_at) next on true
   cross join lateral (
-    select count(*) as messages from waybill.messages m
-     where m.seq > c.read_seq and m.seq <= c.drawn_seq and not pg_visible_in_snapshot(m.xid, c.seen)
-       and next.created_at is not null) late
+    select count(*) as messages from (
+      select from waybill.messages m
+       where m.seq > c.read_seq and m.seq <= c.drawn_seq and not pg_visible_in_snapshot(m.xid, c.seen)
+         and next.created_at is not null
+       limit 1001) m) late
   left join lateral (
     select count(*) filter (where x.state = 'retrying') as retrying, count(*) filter (where x.state = 'held') as held,
            count(*) filter (where x.state = 'dead') as dead, count(*) filter (where x.state = 'in_flight') as in_flight,

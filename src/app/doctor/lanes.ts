@@ -52,6 +52,7 @@ function pauseRemedy({ pauseKind, destination }: LaneReport): string {
   if (pauseKind === 'parked_limit') {
     return `retry or drop what is parked: waybill undelivered --destination ${destination} --groups`
   }
+  if (pauseKind === 'hidden') return 'run one of the statements that it names; the lane goes on by itself'
   if (pauseKind === 'standby') return 'see to the stand-by; the lane goes on by itself when it has what is to be sent'
   return 'mend the destination; the lane probes it and goes on by itself'
 }

@@ -1,5 +1,6 @@
 import type pg from 'pg'
 import { WaybillError } from '../../core/errors.js'
+import { assertRowsSeen, waybillTables } from '../../db/hidden-tables.js'
 import { isOfSubject } from '../../db/migrate-files.js'
 import { appliedMigrations, pendingMigrations } from '../../db/migrate-history.js'
 import { loadSql } from '../../db/sql.js'
@@ -14,6 +15,7 @@ export const migrationsCheck: Check = {
     const client = await pool.connect()
     try {
       const pending = await pendingMigrations(client, undefined, only)
+      await assertRowsSeen(client, only === 'inbox' ? ['migrations'] : waybillTables)
       if (pending.length === 0) return [ok('no migration is pending')]
       if (only === 'inbox') {
         return [error('the inbox is not there', 'nothing can be claimed', 'run: waybill migrate --only inbox')]
@@ -38,6 +40,10 @@ export const migrationsCheck: Check = {
       if (!WaybillError.isInstance(thrown)) throw thrown
       if (thrown.code === 'WAYBILL_SCHEMA_NEWER') {
         return [warn(thrown.message, 'a later version migrated this database', 'run doctor with that version')]
+      }
+      if (thrown.code === 'WAYBILL_ROWS_HIDDEN') {
+        const why = 'dispatchers and workers with this role refuse to start, and lanes of those that run stand still'
+        return [error(thrown.message, why, 'run one of the statements that it names')]
       }
       if (thrown.code !== 'WAYBILL_MIGRATION_CHANGED') throw thrown
       return [
@@ -65,6 +71,12 @@ const driftKinds: Record<string, { readonly level: 'warn' | 'error'; readonly wh
       why: 'readers rely on xid and seq being drawn by their defaults, in this order: messages would be lost',
       remedy: 'set the default back to what prisma/migrations says',
     },
+    security: {
+      level: 'warn',
+      why: 'whoever does not own it, and has not BYPASSRLS, is shown a part of it: such dispatchers and workers refuse to start',
+      remedy: 'alter table … disable row level security, and keep what switches it on away from the schema waybill',
+    },
+    rule: { level: 'error', why: 'what is written there may never arrive, without an error', remedy: 'drop it' },
     privilege: {
       level: 'warn',
       why: 'a sequence that is set by hand, or a message that is given an xid or a seq, changed or deleted by hand, is lost to readers',

@@ -25,7 +25,7 @@ export const register = defineCommand({
   async run(ctx, _args, { check, sql, roles: withRoles, only, wait }): Promise<ExitCode> {
     if ([check, sql, withRoles].filter(Boolean).length > 1) throw usageError('give one of --check, --sql and --roles')
     if (sql) return printSql(ctx, only)
-    const { applyRoles, migrate, pendingMigrations, rebaseRestored } = await import('../../app/migrations.js')
+    const { applyRoles, disableSql, migrate, pendingMigrations, rebaseRestored, securedTables } = await import('../../app/migrations.js')
     const pool = await ctx.directPool()
     if (check) {
       const pending = await onOne(pool, (client) => pendingMigrations(client, undefined, only))
@@ -46,7 +46,13 @@ export const register = defineCommand({
     const rebased = only === undefined ? await rebaseRestored(pool) : null
     const said = [result.applied.length === 0 ? 'nothing was pending' : `applied ${result.applied.join(', ')}`]
     if (rebased) said.push(rebaseText(rebased))
-    const report = { ...result, ...(rebased && { rebased }) }
+    const secured = await securedTables(pool)
+    if (secured.length > 0) {
+      said.push(
+        `row-level security is on for ${secured.join(', ')}: dispatchers, workers and commands whose role does not own them refuse to work. Run: ${disableSql(secured)}; and keep what switches it on away from the schema waybill`,
+      )
+    }
+    const report = { ...result, ...(rebased && { rebased }), ...(secured.length > 0 && { secured }) }
     if (!withRoles) {
       ctx.out.value(report, said.join('\n'))
       return 0

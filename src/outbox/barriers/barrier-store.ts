@@ -1,6 +1,7 @@
 import type pg from 'pg'
 import { topicPatternSource } from '../../core/topic-pattern.js'
 import type { Tick } from '../delta.js'
+import { readFenced } from '../fenced-read.js'
 import type { Queryable } from '../lane-store.js'
 import type { Barrier, Treatment } from './course.js'
 
@@ -14,18 +15,38 @@ interface Row {
   readonly ceiling: string
 }
 
-/** The barriers of a destination, lowest generation first; those that all lanes have passed may be among them. */
+const columns = 'b.generation, b.patterns, b.ordering, b.on_dead, b.snapshot::text, b.floor::text, b.ceiling::text'
+
+/**
+ * The barriers of a destination, lowest generation first; those that all lanes have passed may be among them. For a
+ * transaction that has made sure that no rows are hidden from it.
+ */
 export async function loadBarriers(db: Queryable, destination: string): Promise<Barrier[]> {
   const { rows } = await db.query<Row>(
-    `select b.generation, b.patterns, b.ordering, b.on_dead, b.snapshot::text, b.floor::text, b.ceiling::text
-       from waybill.barriers b where b.destination = $1::text order by b.generation`,
+    `select ${columns} from waybill.barriers b where b.destination = $1::text order by b.generation`,
     [destination],
   )
-  return rows.map((row) => ({
+  return rows.map(barrierOf)
+}
+
+/** The same for a lane that is opened: it fails on another incarnation, and where rows are hidden. */
+export async function loadBarriersFenced(db: Queryable, destination: string, nonce: string): Promise<Barrier[]> {
+  const rows = await readFenced<Row | { generation: null }>(
+    db,
+    `select ${columns} from waybill.incarnation i left join waybill.barriers b on b.destination = $1::text
+      where i.nonce = $2::uuid and not row_security_active('waybill.barriers'::regclass) order by b.generation`,
+    [destination],
+    nonce,
+  )
+  return rows.flatMap((row) => (row.generation === null ? [] : [barrierOf(row)]))
+}
+
+function barrierOf(row: Row): Barrier {
+  return {
     generation: row.generation,
     before: { patterns: row.patterns, order: row.ordering, onDead: row.on_dead },
     tick: { snapshot: row.snapshot, floor: Number(row.floor), ceiling: Number(row.ceiling) },
-  }))
+  }
 }
 
 export async function insertBarrier(

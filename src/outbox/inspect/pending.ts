@@ -1,8 +1,9 @@
 import type pg from 'pg'
 import { shardOf } from '../../core/shard.js'
 import { loadSql } from '../../db/sql.js'
-import { laneFloors } from '../retention/lane-floors.js'
-import { takeTick } from '../tick.js'
+import { notSeen, readFenced } from '../fenced-read.js'
+import { type LaneFloor, laneFloors } from '../retention/lane-floors.js'
+import { type TakenTick, takeTick } from '../tick.js'
 
 const pendingSql = loadSql(import.meta.url, './lane_pending.sql')
 const retriedSql = loadSql(import.meta.url, './delivery_retried.sql')
@@ -22,41 +23,54 @@ interface Row {
  */
 export class PendingWatch {
   readonly #pool: pg.Pool
-  readonly #snapshot: string
-  readonly #ceiling: number
+  readonly #tick: TakenTick & { readonly nonce: string }
   /** By lane: nothing up to here is pending. */
   readonly #low = new Map<number, number>()
   readonly #done = new Set<number>()
 
-  private constructor(pool: pg.Pool, snapshot: string, ceiling: number) {
+  private constructor(pool: pg.Pool, tick: TakenTick & { readonly nonce: string }) {
     this.#pool = pool
-    this.#snapshot = snapshot
-    this.#ceiling = ceiling
+    this.#tick = tick
   }
 
-  /** Of what is committed now. */
+  /** Of what is committed now. A dispatcher's heartbeat must have come before. */
   static async start(pool: pg.Pool): Promise<PendingWatch> {
-    const { snapshot, ceiling } = await takeTick(pool, 0)
-    return new PendingWatch(pool, snapshot, ceiling)
+    const tick = await takeTick(pool, 0)
+    const { nonce } = tick
+    if (nonce === null) throw await notSeen(pool, nonce)
+    return new PendingWatch(pool, { ...tick, nonce })
   }
 
-  /** The lanes that still have something to settle. One that was once without stays without. */
+  /**
+   * The lanes that still have something to settle. One that was once without stays without. Rejects with
+   * `WAYBILL_STALE_INCARNATION` when the server has crashed or was promoted since: what was committed then can't be told.
+   */
   async lanes(): Promise<number[]> {
-    const client = await this.#pool.connect()
-    const floors = await laneFloors(client).finally(() => client.release())
     const pending: number[] = []
-    for (const { laneId, floor } of floors) {
-      if (this.#done.has(laneId)) continue
-      if (await this.#hasPending(laneId, floor)) pending.push(laneId)
-      else this.#done.add(laneId)
+    // a change of shards may end between the list and the look: then lanes that were not listed have what the old ones left
+    for (;;) {
+      const floors = (await this.#floors()).filter(({ laneId }) => !this.#done.has(laneId))
+      if (floors.length === 0) return pending
+      for (const { laneId, floor } of floors) {
+        if (await this.#hasPending(laneId, floor)) pending.push(laneId)
+        else this.#done.add(laneId)
+      }
+      if (pending.length > 0) return pending
     }
-    return pending
+  }
+
+  async #floors(): Promise<LaneFloor[]> {
+    const client = await this.#pool.connect()
+    return laneFloors(client).finally(() => client.release())
   }
 
   async #hasPending(laneId: number, floor: number): Promise<boolean> {
     let low = Math.max(floor, this.#low.get(laneId) ?? 0)
     for (;;) {
-      const { rows } = await this.#pool.query<Row>(pendingSql, [laneId, low, this.#snapshot, this.#ceiling, pageRows])
+      const { snapshot, ceiling, nonce } = this.#tick
+      const values = [laneId, low, snapshot, ceiling, pageRows]
+      const seen = await readFenced<Row | { seq: null }>(this.#pool, pendingSql, values, nonce)
+      const rows = seen.filter((row): row is Row => row.seq !== null)
       const first = rows.find((row) => shardOf(row.key, row.id, row.shards) === row.shard)
       if (first) {
         this.#low.set(laneId, first.seq - 1)

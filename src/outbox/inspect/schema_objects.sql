@@ -1,9 +1,19 @@
 -- schema_objects(): what a schema that is as migrated does not have, in words, and what of it readers and publishers rely on.
---   kind  trigger: on a table of the log's hot path; index: not valid; default, privilege: of the log and its sequence
+--   kind  trigger: on a table of the log's hot path; security: rows are hidden from some; rule: writes may be swallowed;
+--         index: not valid; default, privilege: of the log and its sequence
 select 'trigger' as kind, format('trigger %I on %s', t.tgname, t.tgrelid::regclass) as what
   from pg_trigger t join pg_class c on c.oid = t.tgrelid
  where c.relnamespace = 'waybill'::regnamespace and not t.tgisinternal
    and (c.relname in ('deliveries', 'positions', 'deltas', 'lanes') or c.relname ~ '^messages')
+union all
+select 'security', format('row-level security is on for %s', string_agg(c.oid::regclass::text, ', ' order by c.relname))
+  from pg_class c
+ where c.relnamespace = 'waybill'::regnamespace and c.relkind in ('r', 'p') and not c.relispartition and c.relrowsecurity
+having count(*) > 0
+union all
+select 'rule', format('rule %I on %s', w.rulename, w.ev_class::regclass)
+  from pg_rewrite w join pg_class c on c.oid = w.ev_class
+ where c.relnamespace = 'waybill'::regnamespace and c.relkind in ('r', 'p')
 union all
 select 'index', format('index %s on %s', i.indexrelid::regclass, i.indrelid::regclass)
   from pg_index i join pg_class c on c.oid = i.indrelid

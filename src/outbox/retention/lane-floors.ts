@@ -1,4 +1,6 @@
 import type pg from 'pg'
+import { WaybillError } from '../../core/errors.js'
+import { hiddenRows } from '../../db/hidden-tables.js'
 import { loadSql } from '../../db/sql.js'
 
 export interface LaneFloor {
@@ -14,7 +16,7 @@ export interface LaneFloor {
 }
 
 interface Row {
-  readonly lane_id: number
+  readonly lane_id: number | null
   readonly destination: string
   readonly shards: number
   readonly floor: number
@@ -23,17 +25,21 @@ interface Row {
 
 const floorsSql = loadSql(import.meta.url, './lane_floors.sql')
 
-/** How much of the log each lane still needs. Lanes of destinations that are no longer configured count too. */
+/**
+ * How much of the log each lane still needs. Lanes of destinations that are no longer configured count too.
+ * @throws WaybillError WAYBILL_ROWS_HIDDEN: what no lane seems to need would be dropped
+ */
 export async function laneFloors(client: pg.ClientBase): Promise<LaneFloor[]> {
   const { rows } = await client.query<Row>(floorsSql)
-  return rows.map(({ lane_id, destination, shards, floor, parked }) => ({
-    laneId: lane_id,
-    destination,
-    shards,
-    floor,
-    parked,
-    hold: parked === null ? floor : Math.min(floor, parked - 1),
-  }))
+  if (rows.length === 0) {
+    throw (
+      (await hiddenRows(client)) ?? new WaybillError('WAYBILL_ROWS_HIDDEN', 'rows of lanes were hidden a moment ago')
+    )
+  }
+  return rows.flatMap(({ lane_id: laneId, destination, shards, floor, parked }) => {
+    if (laneId === null) return []
+    return { laneId, destination, shards, floor, parked, hold: parked === null ? floor : Math.min(floor, parked - 1) }
+  })
 }
 
 /** The lanes that need something below `upper`. */

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type pg from 'pg'
 import { systemClock, type Clock } from '../../core/clock.js'
 import { codeOf, messageOf } from '../../core/errors.js'
+import { assertRowsSeen } from '../../db/hidden-tables.js'
 import { timeLimit } from '../../core/time-limit.js'
 import { attemptsTable, extendPartitions, extendTimePartitions, receiptsTable } from '../partitions/index.js'
 import { dropPartitionsOn } from './drop.js'
@@ -74,6 +75,7 @@ export async function runMaintenance(
   let failed = true
   try {
     const tasks: TaskReport[] = []
+    await assertRowsSeen(client)
     // longer than a task can take, so that it never runs out under one
     if (!(await takeLease(client, holder, taskMs * 3))) {
       failed = false

@@ -8,14 +8,21 @@
 --   $6 text    regular expression of wanted topics, or null for all
 --   $7 text    the destination: messages that name it come whatever their topic
 --   $8 int     bytes, as stored: a payload that is larger is left out, and its size comes in its place
---   $9 bigint  the floor; $10 xid8[] who may have written below it: in a log that was restored, others' xids mean nothing
-select m.seq, m.id, m.topic, m.key, case when pg_column_size(m.payload) <= $8::int then m.payload end,
-       m.headers, array_to_json(m.destinations), date_part('epoch', m.created_at),
-       case when pg_column_size(m.payload) > $8::int then pg_column_size(m.payload) end
-  from waybill.messages m
- where m.seq > $1::bigint and m.seq <= $2::bigint
-   and (m.seq > $9::bigint or m.xid = any($10::xid8[]))
-   and not pg_visible_in_snapshot(m.xid, $3::pg_snapshot) and pg_visible_in_snapshot(m.xid, $4::pg_snapshot)
-   and ($6::text is null or (m.destinations is null and m.topic ~ $6::text) or $7::text = any(m.destinations))
- order by m.seq
- fetch first ($5::int) rows with ties
+--   $9 uuid    nonce of the incarnation
+--   $10 bigint  the floor; $11 xid8[] who may have written below it: in a log that was restored, others' xids mean nothing
+-- Gives one row with seq null where nothing fits; no row at all on another incarnation, and where row-level security would
+-- hide messages. A nested loop over one row keeps the inner order. A view has no tableoid: one in the table's place fails.
+select m.*
+  from waybill.incarnation i
+  left join lateral (
+    select m.seq, m.id, m.topic, m.key, case when pg_column_size(m.payload) <= $8::int then m.payload end,
+           m.headers, array_to_json(m.destinations), date_part('epoch', m.created_at),
+           case when pg_column_size(m.payload) > $8::int then pg_column_size(m.payload) end
+      from waybill.messages m
+     where m.seq > $1::bigint and m.seq <= $2::bigint and m.tableoid is not null
+       and (m.seq > $10::bigint or m.xid = any($11::xid8[]))
+       and not pg_visible_in_snapshot(m.xid, $3::pg_snapshot) and pg_visible_in_snapshot(m.xid, $4::pg_snapshot)
+       and ($6::text is null or (m.destinations is null and m.topic ~ $6::text) or $7::text = any(m.destinations))
+     order by m.seq
+     fetch first ($5::int) rows with ties) m on true
+ where i.nonce = $9::uuid and not row_security_active('waybill.messages'::regclass)

@@ -9,15 +9,21 @@
 --   $6 text    regular expression of wanted topics, or null for all
 --   $7 text    the destination: messages that name it come whatever their topic
 --   $8 int     bytes, as stored: a payload that is larger is left out, and its size comes in its place
-select m.seq, m.id, m.topic, m.key, case when pg_column_size(m.payload) <= $8::int then m.payload end,
-       m.headers, array_to_json(m.destinations), date_part('epoch', m.created_at),
-       case when pg_column_size(m.payload) > $8::int then pg_column_size(m.payload) end
-  from unnest($3::xid8[], $4::bigint[]) x(xid, floor)
- cross join lateral (
-   select m.* from waybill.messages m
-    where m.xid = x.xid and m.seq > $1::bigint and m.seq <= $2::bigint
-      and (m.xid, m.seq) > (x.xid, greatest(x.floor, $1::bigint)) and (m.xid, m.seq) <= (x.xid, $2::bigint)
-      and ($6::text is null or (m.destinations is null and m.topic ~ $6::text) or $7::text = any(m.destinations))
-    order by m.seq fetch first ($5::int) rows with ties) m
- order by m.seq
- fetch first ($5::int) rows with ties
+--   $9 uuid    nonce of the incarnation
+-- Gives one row with seq null where nothing fits, and no row at all as message_page.sql says.
+select m.*
+  from waybill.incarnation i
+  left join lateral (
+    select m.seq, m.id, m.topic, m.key, case when pg_column_size(m.payload) <= $8::int then m.payload end,
+           m.headers, array_to_json(m.destinations), date_part('epoch', m.created_at),
+           case when pg_column_size(m.payload) > $8::int then pg_column_size(m.payload) end
+      from unnest($3::xid8[], $4::bigint[]) x(xid, floor)
+     cross join lateral (
+       select m.* from waybill.messages m
+        where m.xid = x.xid and m.seq > $1::bigint and m.seq <= $2::bigint and m.tableoid is not null
+          and (m.xid, m.seq) > (x.xid, greatest(x.floor, $1::bigint)) and (m.xid, m.seq) <= (x.xid, $2::bigint)
+          and ($6::text is null or (m.destinations is null and m.topic ~ $6::text) or $7::text = any(m.destinations))
+        order by m.seq fetch first ($5::int) rows with ties) m
+     order by m.seq
+     fetch first ($5::int) rows with ties) m on true
+ where i.nonce = $9::uuid and not row_security_active('waybill.messages'::regclass)
