@@ -114,7 +114,12 @@ async function restoredWithoutSequences(seenHere: boolean): Promise<{ old: Old; 
   const cluster = await Cluster.blank()
   const pool = openPool(cluster.url)
   await old.cluster.restoreInto(cluster)
-  for (const sequence of ['message_seq', 'lanes_id_seq', 'audit_id_seq', ...(seenHere ? [] : ['asleep', 'awake'])])
+  for (const sequence of [
+    'message_seq',
+    'lanes_id_seq',
+    'audit_id_seq',
+    ...(seenHere ? [] : ['asleep', 'awake', 'server_start']),
+  ])
     await pool.query(`alter sequence waybill.${sequence} restart`)
   return { old, pool }
 }
