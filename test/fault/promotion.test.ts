@@ -116,7 +116,7 @@ describe('the first who publish on another server', () => {
       )
     ).rows[0]?.last ?? ''
 
-  async function listen(url: string): Promise<{ heard: string[]; hear(): Promise<unknown> }> {
+  async function listen(url: string): Promise<{ heard: string[]; hear: () => Promise<unknown> }> {
     const client = new pg.Client({ connectionString: url })
     client.on('error', () => undefined)
     onTestFinished(() => client.end())

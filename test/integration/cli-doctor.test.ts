@@ -45,6 +45,7 @@ describe('waybill doctor', () => {
         'partitions',
         'maintenance',
         'inbox',
+        'jobs',
       ],
       ...['disk', 'transactions', 'clock', 'notifications'],
     ])

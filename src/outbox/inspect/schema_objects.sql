@@ -15,7 +15,7 @@ select 'unlogged', format('sequence %s is unlogged', c.oid::regclass)
 union all
 select 'default', format('waybill.messages.%s defaults to %s', e.name, coalesce(e.found, 'nothing'))
   from (select x.name, x.expected, btrim(regexp_replace(pg_get_expr(d.adbin, d.adrelid), '\s+', ' ', 'g')) as found
-          from (values ('xid', 'CASE WHEN ((pg_current_xact_id() IS NOT NULL) AND (pg_sequence_last_value(''waybill.server_start''::regclass) = ((date_part(''epoch''::text, pg_postmaster_start_time()) * ''1000000''::double precision))::bigint) AND (pg_sequence_last_value(''waybill.asleep''::regclass) <= pg_sequence_last_value(''waybill.awake''::regclass))) THEN pg_current_xact_id() ELSE waybill.wake_dispatchers() END'),
+          from (values ('xid', 'CASE WHEN ((pg_current_xact_id() IS NOT NULL) AND (pg_sequence_last_value(''waybill.server_start''::regclass) = ((date_part(''epoch''::text, pg_postmaster_start_time()) * (''1000000''::numeric)::double precision))::bigint) AND (pg_sequence_last_value(''waybill.asleep''::regclass) <= pg_sequence_last_value(''waybill.awake''::regclass))) THEN pg_current_xact_id() ELSE waybill.wake_dispatchers() END'),
                        ('seq', 'nextval(''waybill.message_seq''::regclass)')) x(name, expected)
           join pg_attribute a on a.attrelid = 'waybill.messages'::regclass and a.attname = x.name
           left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum) e
