@@ -56,7 +56,6 @@ export const errorCodes = [
   'WAYBILL_JOB_FAILED',
   'WAYBILL_JOB_INVALID',
   'WAYBILL_JOB_TIMEOUT',
-  'WAYBILL_UNKNOWN_JOB',
 ] as const
 
 export type ErrorCode = (typeof errorCodes)[number]
@@ -98,14 +97,24 @@ export class InputError extends WaybillError {
   }
 }
 
-/** The text of whatever was thrown. */
+/** The text of whatever was thrown. Never throws: what was thrown may be any object, with any members. */
 export function messageOf(error: unknown): string {
-  if (error instanceof Error) return error.message || error.name
-  return String(error)
+  try {
+    if (!(error instanceof Error)) return String(error)
+    const { message, name } = error as { message: unknown; name: unknown }
+    if (typeof message === 'string') return message || String(name)
+    return JSON.stringify(message) ?? String(message)
+  } catch {
+    return 'an error that has no text'
+  }
 }
 
-/** `code` of a Node, pg or Waybill error, where it has one. */
+/** `code` of a Node, pg or Waybill error, where it has one. Never throws. */
 export function codeOf(error: unknown): string | undefined {
-  if (typeof error !== 'object' || error === null || !('code' in error)) return undefined
-  return typeof error.code === 'string' ? error.code : undefined
+  try {
+    if (typeof error !== 'object' || error === null || !('code' in error)) return undefined
+    return typeof error.code === 'string' ? error.code : undefined
+  } catch {
+    return undefined
+  }
 }

@@ -31,6 +31,7 @@ export function topicPatternSource(pattern: string): string {
 export function topicMatcher(patterns: readonly string[]): (topic: string) => boolean {
   const sources = patterns.map(topicPatternSource)
   if (sources.length === 0) return () => false
-  const expression = new RegExp(sources.join('|'))
+  // names of jobs are compared too, and may have line breaks: to PostgreSQL "." stands for them
+  const expression = new RegExp(sources.join('|'), 's')
   return (topic) => expression.test(topic)
 }

@@ -11,7 +11,7 @@ const publishing = ['publish', 'publish_many', 'cancel', 'wake_dispatchers']
 const inserting = [
   'grant insert (id, topic, key, payload, headers) on waybill.messages',
   'grant usage on sequence waybill.message_seq',
-  'grant select on sequence waybill.asleep, waybill.awake',
+  'grant select on sequence waybill.asleep, waybill.awake, waybill.server_start',
 ]
 /** Likewise. Of a consumer's own inbox, it may do the upkeep too: the retention is not its to set. */
 const consuming = ['inbox_claim', 'inbox_forget', 'inbox_maintain']

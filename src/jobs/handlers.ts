@@ -1,38 +1,41 @@
-import { InputError, WaybillError, type Problem } from '../core/errors.js'
+import { InputError, type Problem } from '../core/errors.js'
 import { longestTimerMs } from '../core/clock.js'
-import { isTopicPattern, topicMatcher } from '../core/topic-pattern.js'
+import { isTopicPattern, topicMatcher, topicPatternSource } from '../core/topic-pattern.js'
 import type { JobHandler, JobHandlerOptions } from './types.js'
+
+/** The names that there are handlers for, as the database compares them. */
+export interface HandledNames {
+  readonly exact: readonly string[]
+  /** A regular expression of those that patterns fit; null: none do. */
+  readonly patterns: string | null
+}
 
 /** Finds the handler of a job by name: the exact name first, then the first pattern that fits. */
 export class Handlers {
+  readonly names: HandledNames
   readonly #exact = new Map<string, JobHandlerOptions>()
   readonly #patterns: { readonly fits: (name: string) => boolean; readonly handler: JobHandlerOptions }[] = []
-  readonly #names: readonly string[]
 
   /** Throws `WAYBILL_JOB_INVALID` with everything that is wrong. */
   constructor(handlers: Readonly<Record<string, JobHandler | JobHandlerOptions>>) {
     const problems: Problem[] = []
+    const sources: string[] = []
     for (const [name, given] of Object.entries(handlers)) {
       const handler = typeof given === 'function' ? { run: given } : given
       const problem = handlerProblem(name, handler)
       if (problem !== undefined) problems.push({ path: `handlers[${JSON.stringify(name)}]`, message: problem })
-      else if (name.includes('*')) this.#patterns.push({ fits: topicMatcher([name]), handler })
-      else this.#exact.set(name, handler)
+      else if (name.includes('*')) {
+        this.#patterns.push({ fits: topicMatcher([name]), handler })
+        sources.push(topicPatternSource(name))
+      } else this.#exact.set(name, handler)
     }
     if (problems.length > 0)
       throw new InputError('WAYBILL_JOB_INVALID', "the worker's handlers are not valid:", problems)
-    this.#names = Object.keys(handlers)
+    this.names = { exact: [...this.#exact.keys()], patterns: sources.length === 0 ? null : sources.join('|') }
   }
 
-  /** Throws `WAYBILL_UNKNOWN_JOB`, with the names that there are. */
-  find(name: string): JobHandlerOptions {
-    const handler = this.#exact.get(name) ?? this.#patterns.find(({ fits }) => fits(name))?.handler
-    if (handler) return handler
-    const known = this.#names.map((known) => JSON.stringify(known)).join(', ') || 'none'
-    throw new WaybillError(
-      'WAYBILL_UNKNOWN_JOB',
-      `this worker has no handler for a job named ${JSON.stringify(name)}; it has: ${known}`,
-    )
+  find(name: string): JobHandlerOptions | undefined {
+    return this.#exact.get(name) ?? this.#patterns.find(({ fits }) => fits(name))?.handler
   }
 }
 

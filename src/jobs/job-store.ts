@@ -1,9 +1,11 @@
-import { codeOf, WaybillError } from '../core/errors.js'
+import { codeOf, messageOf, WaybillError } from '../core/errors.js'
 import { assertRowsSeen, explainRefused } from '../db/hidden-tables.js'
 import { isConnectionError } from '../db/sqlstate.js'
+import type { HandledNames } from './handlers.js'
 import type { AckOutcome, JobState } from './job-state.js'
 import type { WatchedWorker } from './lease-watch.js'
 import type { JobPool } from './types.js'
+import { listUnhandledJobs, type UnhandledJobs } from './unhandled-jobs.js'
 
 /** A job as a fetch gives it. */
 export interface FetchedJob {
@@ -39,6 +41,7 @@ export interface WorkerIdentity {
   readonly version: string
   readonly queues: readonly string[]
   readonly leaseMs: number
+  readonly names: HandledNames
 }
 
 /** SQLSTATEs of a schema, a table, a function or a column that is not there. */
@@ -61,10 +64,10 @@ export class JobStore {
   }
 
   async register(worker: WorkerIdentity): Promise<void> {
-    const { id, name, host, pid, version, queues, leaseMs } = worker
+    const { id, name, host, pid, version, queues, leaseMs, names } = worker
     try {
       await assertRowsSeen(this.#asked, ['jobs', 'workers'])
-      await this.#call('select waybill.worker_register($1, $2, $3, $4, $5, $6, $7)', [
+      await this.#call('select waybill.worker_register($1, $2, $3, $4, $5, $6, $7, $8::text[], $9)', [
         id,
         name,
         host,
@@ -72,6 +75,8 @@ export class JobStore {
         version,
         queues,
         leaseMs,
+        names.exact,
+        names.patterns,
       ])
     } catch (error) {
       if (missing.has(codeOf(error) ?? '')) {
@@ -118,21 +123,30 @@ export class JobStore {
     return row?.n ?? undefined
   }
 
+  /** `names`: only jobs of these; undefined: of any. */
   async fetch(
     worker: string,
     claim: string,
     queue: string,
     limit: number,
     after: readonly (Date | null)[],
+    names?: HandledNames,
   ): Promise<FetchedJob[]> {
     const marks = after.map((mark) => mark?.toISOString() ?? null)
-    return this.#call<FetchedJob>('select * from waybill.job_fetch($1, $2, $3, $4, $5::timestamptz[])', [
-      worker,
-      claim,
-      queue,
-      limit,
-      marks,
-    ])
+    return this.#call<FetchedJob>(
+      'select * from waybill.job_fetch($1, $2, $3, $4, $5::timestamptz[], $6::text[], $7)',
+      [worker, claim, queue, limit, marks, names?.exact ?? null, names?.patterns ?? null],
+    )
+  }
+
+  /** The database's time. */
+  async now(): Promise<Date> {
+    const [row] = await this.#call<{ now: Date }>('select clock_timestamp() as now', [])
+    return row?.now ?? new Date(0)
+  }
+
+  async unhandled(): Promise<UnhandledJobs[]> {
+    return listUnhandledJobs(this.#pool, callTimeoutMs)
   }
 
   /** The attempt that each job was charged, by id; only those that may run. */
@@ -156,7 +170,7 @@ export class JobStore {
         acks.map(({ id }) => id),
         acks.map(({ claim }) => claim),
         acks.map(({ outcome }) => outcome),
-        acks.map(({ inMs }) => inMs ?? null),
+        acks.map(({ inMs }) => storableMs(inMs)),
         acks.map(({ error }) => storable(error?.code)),
         acks.map(({ error }) => storable(error?.message)),
       ],
@@ -199,7 +213,22 @@ export class JobStore {
   }
 }
 
-/** PostgreSQL's text has no U+0000: an error's message must not keep its job from being acknowledged. */
-function storable(text: string | undefined): string | null {
-  return text === undefined ? null : text.replaceAll('\0', '').slice(0, 2000)
+const tenYearsMs = 10 * 365 * 86_400_000
+
+/** An interval that PostgreSQL takes: a back-off or a wait of a handler's may be any number. */
+function storableMs(ms: number | undefined): number | null {
+  if (ms === undefined || Number.isNaN(ms)) return null
+  return Math.min(tenYearsMs, Math.max(0, ms))
 }
+
+/**
+ * PostgreSQL's text has no U+0000, and its JSON no half of a surrogate pair, which a cut may leave: an error's message must
+ * not keep its job from being acknowledged. What was thrown may have anything in place of a text.
+ */
+function storable(text: unknown): string | null {
+  if (text === undefined) return null
+  const given = typeof text === 'string' ? text : messageOf(text)
+  return given.slice(0, 2000).replaceAll('\0', '').replaceAll(halfPair, '\ufffd')
+}
+
+const halfPair = /[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g

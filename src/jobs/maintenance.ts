@@ -21,6 +21,7 @@ export async function runJobMaintenance(options: JobMaintenanceOptions, signal: 
   const { store, retentionMs, clock, logger, random = Math.random } = options
   // workers that start together don't maintain together
   await clock.sleep(random() * everyMs, signal)
+  const told = new Set<string>()
   while (!signal.aborted) {
     let more = false
     try {
@@ -28,9 +29,23 @@ export async function runJobMaintenance(options: JobMaintenanceOptions, signal: 
       more = done?.deleted === batch
       if (done !== undefined && done.rescued > 0)
         logger.warn({ jobs: done.rescued }, 'jobs of workers that are gone were taken back')
+      if (done !== undefined && !more) await tellUnhandled(options, told)
     } catch (error) {
       logger.warn({ code: codeOf(error), error: messageOf(error) }, 'maintaining the job queue failed; trying again')
     }
     await clock.sleep(more ? betweenBatchesMs : everyMs, signal)
   }
+}
+
+/** Once for each name; again when it was handled meanwhile. */
+async function tellUnhandled({ store, logger }: JobMaintenanceOptions, told: Set<string>): Promise<void> {
+  const unhandled = await store.unhandled()
+  const now = new Set<string>()
+  for (const { queue, name, jobs } of unhandled) {
+    const key = JSON.stringify([queue, name])
+    now.add(key)
+    if (!told.has(key)) logger.warn({ queue, name, jobs }, 'jobs wait, and no live worker has a handler for their name')
+  }
+  told.clear()
+  for (const key of now) told.add(key)
 }

@@ -2,10 +2,9 @@ import { backoffDelay, type BackoffSettings } from '../core/backoff.js'
 import { codeOf, messageOf, WaybillError } from '../core/errors.js'
 import { type Span, whileActive } from '../core/open-telemetry.js'
 import { isDecision, outcomeOf } from './decisions.js'
-import type { Handlers } from './handlers.js'
 import type { FetchedJob, Acknowledgement } from './job-store.js'
 import { endJobSpan, jobSpan } from './trace-job.js'
-import type { Job } from './types.js'
+import type { Job, JobHandlerOptions } from './types.js'
 
 /** Reason with which a job's signal is aborted when its worker stops and no longer waits. */
 export class WorkerStopping extends Error {
@@ -28,7 +27,8 @@ export interface PerformContext {
   readonly claim: string
   /** Attempt that the start was charged. */
   readonly attempt: number
-  readonly handlers: Handlers
+  readonly handler: JobHandlerOptions
+  /** Of the worker; the handler's own goes before it. */
   readonly backoff: BackoffSettings
   /** The job's own. Others abort it with `WorkerStopping` or `LeaseLost`; running out of time does with the error. */
   readonly abort: AbortController
@@ -42,8 +42,7 @@ export interface Performed {
 
 /** Runs a job's handler, in a span where the application traces, and says what to acknowledge. Never rejects. */
 export async function performJob(fetched: FetchedJob, context: PerformContext): Promise<Performed> {
-  const { claim, abort, handlers } = context
-  let { backoff } = context
+  const { claim, abort, handler } = context
   let ended: Promise<void> = Promise.resolve()
   let span: Span | undefined
   const performed = (decided: Pick<Acknowledgement, 'outcome' | 'inMs' | 'error'>): Performed => {
@@ -51,8 +50,6 @@ export async function performJob(fetched: FetchedJob, context: PerformContext): 
     return { ack: { id: fetched.id, claim, ...decided }, ended }
   }
   try {
-    const handler = handlers.find(fetched.name)
-    backoff = handler.backoff ?? backoff
     const job = toJob(fetched, context)
     span = jobSpan(job)
     const handle = async (): Promise<unknown> => handler.run(job, { signal: abort.signal })
@@ -64,24 +61,34 @@ export async function performJob(fetched: FetchedJob, context: PerformContext): 
     const result = await withTimeout(run, handler.timeoutMs, abort)
     return performed(isDecision(result) ? outcomeOf(result) : { outcome: 'complete' })
   } catch (error) {
-    return performed(outcomeOfThrown(error, context, backoff))
+    return performed(outcomeOfThrown(error, context))
   }
 }
 
 function outcomeOfThrown(
   error: unknown,
-  { abort, attempt }: PerformContext,
-  backoff: BackoffSettings,
+  { abort, attempt, handler, backoff }: PerformContext,
 ): Pick<Acknowledgement, 'outcome' | 'inMs' | 'error'> {
-  if (isDecision(error)) return outcomeOf(error)
+  try {
+    if (isDecision(error)) return outcomeOf(error)
+  } catch {
+    // an object that can't even be looked at: it is a failure like any other
+  }
   // cut short by the worker's stop, not by a fault of its own
   if (abort.signal.reason instanceof WorkerStopping) return { outcome: 'release' }
-  return { outcome: 'retry', inMs: backoffDelay(attempt, backoff), error: failureOf(error) }
+  return { outcome: 'retry', inMs: backoffDelay(attempt, handler.backoff ?? backoff), error: failureOf(error) }
 }
 
 function failureOf(error: unknown): { code: string; message: string } {
-  const name = error instanceof Error ? error.name : typeof error
-  return { code: codeOf(error) ?? name, message: messageOf(error) }
+  return { code: codeOf(error) ?? nameOf(error), message: messageOf(error) }
+}
+
+function nameOf(error: unknown): string {
+  try {
+    return error instanceof Error ? String(error.name) : typeof error
+  } catch {
+    return typeof error
+  }
 }
 
 async function withTimeout(

@@ -3,13 +3,13 @@ import type { Clock } from '../core/clock.js'
 import { codeOf, messageOf } from '../core/errors.js'
 import { staleHolder } from '../db/sqlstate.js'
 import type { Acknowledger } from './acknowledger.js'
-import type { Handlers } from './handlers.js'
+import type { HandledNames, Handlers } from './handlers.js'
 import type { Heartbeat } from './heartbeat.js'
 import type { FetchedJob, JobStore } from './job-store.js'
 import type { JobListener } from './listener.js'
 import { performJob } from './perform-job.js'
 import type { Session } from './session.js'
-import type { JobLogger } from './types.js'
+import type { JobHandlerOptions, JobLogger } from './types.js'
 import { Wake } from './wake.js'
 
 export interface QueueRunnerOptions {
@@ -30,6 +30,15 @@ const errorBackoff = { baseMs: 100, capMs: 5_000 }
 const firstIdleMs = 20
 /** A fetch from the beginning takes this share of the time at most. */
 const walkShare = 20
+/** A job that was inserted so long before its transaction ended is found by a walk only, while others' jobs lie before it. */
+const commitsWithinMs = 2_000
+/** Names that a queue's worker tells of. */
+const maxWarned = 1_000
+
+interface Handled {
+  readonly job: FetchedJob
+  readonly handler: JobHandlerOptions
+}
 
 /** Fetches jobs of one queue, as many as have a slot, and runs them. */
 export class QueueRunner {
@@ -40,6 +49,9 @@ export class QueueRunner {
   #taken = 0
   #nextWalkAt = 0
   #idleMs = firstIdleMs
+  /** What a fetch asks for, once it has brought a job that there is no handler for. */
+  #names: HandledNames | undefined
+  readonly #warned = new Set<string>()
 
   constructor(options: QueueRunnerOptions) {
     this.#options = options
@@ -99,34 +111,64 @@ export class QueueRunner {
 
   /** How many jobs came. */
   async #fetch(limit: number, walk: boolean, stopping: AbortSignal): Promise<number> {
-    const { store, queue, heartbeat } = this.#options
+    const { store, queue, heartbeat, handlers } = this.#options
     const session = heartbeat.session
     const claim = session.claim(limit)
     this.#taken += limit
     let jobs: FetchedJob[] = []
     try {
       const marks = walk ? [null, null, null, null] : this.#marks
-      jobs = await store.fetch(session.id, claim, queue, limit, marks)
+      const names = this.#names
+      const seenTo = walk && names !== undefined ? (await store.now()).getTime() - commitsWithinMs : undefined
+      jobs = await store.fetch(session.id, claim, queue, limit, marks, names)
       jobs.sort((a, b) => a.priority - b.priority || a.run_at.getTime() - b.run_at.getTime())
       for (const { priority, run_at } of jobs) this.#marks[priority] = run_at
+      // past those that are left to others: there may be many, and the next walk looks at them again
+      if (seenTo !== undefined && jobs.length < limit) this.#marks.fill(new Date(seenTo))
     } finally {
       // a fetch that failed may have claimed all the same: the heartbeat takes back what nobody knows of
       this.#free(session, claim, limit - jobs.length)
     }
-    if (jobs.length > 0) await this.#start(jobs, session, claim, stopping)
+    const own: Handled[] = []
+    const others: FetchedJob[] = []
+    for (const job of jobs) {
+      const handler = handlers.find(job.name)
+      if (handler === undefined) others.push(job)
+      else own.push({ job, handler })
+    }
+    await Promise.all([
+      others.length > 0 && this.#leave(others, session, claim, stopping),
+      own.length > 0 && this.#start(own, session, claim, stopping),
+    ])
     return jobs.length
   }
 
-  async #start(jobs: readonly FetchedJob[], session: Session, claim: string, stopping: AbortSignal): Promise<void> {
-    const { store, clock, logger, queue } = this.#options
+  /** Gives jobs that there is no handler for to workers that have one: at once and uncharged. They are not fetched again. */
+  async #leave(jobs: readonly FetchedJob[], session: Session, claim: string, stopping: AbortSignal): Promise<void> {
+    const { handlers, logger, queue } = this.#options
+    this.#names = handlers.names
+    for (const { name } of jobs) {
+      if (this.#warned.has(name) || this.#warned.size >= maxWarned) continue
+      this.#warned.add(name)
+      logger.warn(
+        { queue, name, handlers: handlers.names.exact, patterns: handlers.names.patterns },
+        'this worker has no handler for jobs of this name; they are left to workers that have one',
+      )
+    }
     const ids = jobs.map(({ id }) => id)
+    await this.#release(session, claim, ids, stopping)
+  }
+
+  async #start(jobs: readonly Handled[], session: Session, claim: string, stopping: AbortSignal): Promise<void> {
+    const { store, clock, logger, queue } = this.#options
+    const ids = jobs.map(({ job }) => job.id)
     for (let failures = 0; !stopping.aborted; failures++) {
       try {
         const attempts = await store.start(claim, ids)
-        for (const job of jobs) {
+        for (const { job, handler } of jobs) {
           const attempt = attempts.get(job.id)
           if (attempt === undefined) this.#free(session, claim, 1)
-          else void this.#perform(job, attempt, session, claim)
+          else void this.#perform(job, handler, attempt, session, claim)
         }
         return
       } catch (error) {
@@ -138,22 +180,39 @@ export class QueueRunner {
         await clock.sleep(backoffDelay(failures + 1, errorBackoff), stopping)
       }
     }
-    try {
-      await store.release(claim, ids)
-    } catch (error) {
-      logger.warn(
-        { queue, jobs: ids.length, code: codeOf(error), error: messageOf(error) },
-        'releasing jobs failed; the end of the worker does',
-      )
+    await this.#release(session, claim, ids, stopping)
+  }
+
+  /** Tried until it gets through: what is released twice is not changed twice. Once more at least when the worker stops. */
+  async #release(session: Session, claim: string, ids: readonly string[], stopping: AbortSignal): Promise<void> {
+    const { store, clock, logger, queue } = this.#options
+    for (let failures = 0, last = false; !last; failures++) {
+      last = stopping.aborted
+      try {
+        await store.release(claim, ids)
+        break
+      } catch (error) {
+        logger.warn(
+          { queue, jobs: ids.length, code: codeOf(error), error: messageOf(error) },
+          last ? 'releasing jobs failed; the end of the worker does' : 'releasing jobs failed; trying again',
+        )
+        if (!last) await clock.sleep(backoffDelay(failures + 1, errorBackoff), stopping)
+      }
     }
     this.#free(session, claim, ids.length)
   }
 
-  async #perform(job: FetchedJob, attempt: number, session: Session, claim: string): Promise<void> {
-    const { queue, handlers, backoff, acknowledger, logger } = this.#options
+  async #perform(
+    job: FetchedJob,
+    handler: JobHandlerOptions,
+    attempt: number,
+    session: Session,
+    claim: string,
+  ): Promise<void> {
+    const { queue, backoff, acknowledger, logger } = this.#options
     const abort = new AbortController()
     this.#running.add(abort)
-    const { ack, ended } = await performJob(job, { queue, claim, attempt, handlers, backoff, abort })
+    const { ack, ended } = await performJob(job, { queue, claim, attempt, handler, backoff, abort })
     const state = await acknowledger.acknowledge(ack)
     session.settle(claim)
     const fields = { queue, job: job.id, name: job.name, attempt, code: ack.error?.code }

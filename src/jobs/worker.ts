@@ -71,6 +71,7 @@ class JobWorker implements Worker {
         version,
         queues: queues.map(({ name }) => name),
         leaseMs,
+        names: handlers.names,
       },
       onLost: () => this.#abortRunning(new LeaseLost()),
     })

@@ -106,16 +106,21 @@ function expectOrder(
 }
 
 /**
- * With sequences that stand where they began. `seenHere`: but those of who sleeps, by which publishers tell that the server
- * is another, as where two servers were switched over to and fro.
+ * With sequences that stand where they began. `seenHere`: but those of who sleeps, and publishers have looked since this
+ * server started, as where two servers were switched over to and fro.
  */
 async function restoredWithoutSequences(seenHere: boolean): Promise<{ old: Old; pool: pg.Pool }> {
   const old = await oldServer()
   const cluster = await Cluster.blank()
   const pool = openPool(cluster.url)
   await old.cluster.restoreInto(cluster)
-  for (const sequence of ['message_seq', 'lanes_id_seq', 'audit_id_seq', ...(seenHere ? [] : ['asleep', 'awake'])])
+  const publishers = ['asleep', 'awake', 'server_start']
+  for (const sequence of ['message_seq', 'lanes_id_seq', 'audit_id_seq', ...(seenHere ? [] : publishers)])
     await pool.query(`alter sequence waybill.${sequence} restart`)
+  if (seenHere)
+    await pool.query(
+      `select setval('waybill.server_start', (date_part('epoch', pg_postmaster_start_time()) * 1e6)::bigint)`,
+    )
   return { old, pool }
 }
 

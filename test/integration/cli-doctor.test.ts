@@ -45,6 +45,7 @@ describe('waybill doctor', () => {
         'partitions',
         'maintenance',
         'inbox',
+        'jobs',
       ],
       ...['disk', 'transactions', 'clock', 'notifications'],
     ])
@@ -81,11 +82,13 @@ describe('waybill doctor', () => {
     await pool.query('grant insert (seq, id) on waybill.messages to public')
     await pool.query(`create function waybill.t() returns trigger language plpgsql as 'begin return new; end'`)
     await pool.query('create trigger t before insert on waybill.lanes for each row execute function waybill.t()')
+    await pool.query('alter sequence waybill.awake set unlogged')
     const { code, findings } = await doctor(database)
     expect(code).toBe(1)
     const found = amiss(findings).join('\n')
     for (const line of [
       /^sequence error: .*cache 20/m,
+      /^drift error: sequence waybill\.awake is unlogged/m,
       /^drift error: waybill\.messages\.xid defaults to nothing/m,
       /^drift warn: trigger t on waybill\.lanes/m,
       /^drift warn: .* may UPDATE waybill\.message_seq/m,

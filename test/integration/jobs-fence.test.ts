@@ -14,7 +14,8 @@ describe.each(['pg18', 'pg15'] as const)('claims on %s', (server) => {
 
   async function registered(leaseMs = 60_000): Promise<string> {
     const id = randomUUID()
-    await store().register({ id, name: 'w', host: 'h', pid: 1, version: '0', queues: ['q'], leaseMs })
+    const names = { exact: [], patterns: '.*' }
+    await store().register({ id, name: 'w', host: 'h', pid: 1, version: '0', queues: ['q'], leaseMs, names })
     return id
   }
 

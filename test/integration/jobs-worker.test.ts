@@ -140,19 +140,48 @@ describe.each(['pg18', 'pg15'] as const)('a worker on %s', (server) => {
     expect(snoozed.run_in_ms).toBeGreaterThan(3_500_000)
   })
 
-  it('says which handlers there are when none fits, and keeps the job', async () => {
+  it('acknowledges a job whatever its handler throws, and goes on', async () => {
     const queue = uniqueName('q')
-    const id = await enqueue(database().pool, { name: 'odd.name', queue })
-    await startWorker(
-      database(),
-      queue,
-      { 'order.*': () => undefined, exact: () => undefined },
-      { backoff: { baseMs: 1e6, capMs: 1e6 } },
+    const evil = {
+      get message(): string {
+        throw new Error('no')
+      },
+    }
+    const thrown: readonly unknown[] = [
+      Object.assign(new Error(), { message: ['a', 'list'] }),
+      Object.assign(new Error('x'), { name: 5 }),
+      Object.create(null),
+      evil,
+      Object.setPrototypeOf(evil, Error.prototype),
+      new Proxy({}, { has: () => { throw new Error('no') } }), // prettier-ignore
+      `${'x'.repeat(1_999)}🚀 and on`,
+      new Error('half \ud83d of a pair, and a \0'),
+      Object.assign(new Error('x'), { code: 'half \ud83d\0' }),
+      Object.assign(new Snooze(1), { ms: NaN, message: null }),
+      Symbol('s'),
+      undefined,
+      null,
+    ]
+    const ids = await insertJobs(
+      database().pool,
+      [...thrown.keys()].map((n) => ({ name: 'odd', args: n, queue, maxAttempts: 1 })),
     )
-    const { errors, attempt } = await jobInState(database(), id, 'retryable')
-    expect(attempt).toBe(1)
-    expect(errors?.[0]).toMatchObject({ code: 'WAYBILL_UNKNOWN_JOB' })
-    expect(errors?.[0]?.message).toContain('"order.*", "exact"')
+    await startWorker(database(), queue, {
+      odd: ({ args, attempt }) => {
+        if (attempt === 1) throw thrown[args as number]
+      },
+      sound: () => undefined,
+    }, { concurrency: 2 }) // prettier-ignore
+    const sound = await enqueue(database().pool, { name: 'sound', queue })
+    await jobInState(database(), sound, 'completed')
+    await waitFor(async () => {
+      const counts = await countJobs(database(), queue)
+      return (counts['discarded'] ?? 0) >= thrown.length - 1 && counts['executing'] === undefined
+    })
+    const { errors } = await readJob(database(), ids[0] ?? '')
+    expect(errors?.[0]).toMatchObject({ code: 'Error', message: '["a","list"]' })
+    const half = await readJob(database(), ids[7] ?? '')
+    expect(half.errors?.[0]?.message).toBe('half \ufffd of a pair, and a ')
   })
 
   it('aborts a job that runs out of its time, and retries it', async () => {

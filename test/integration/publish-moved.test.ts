@@ -12,7 +12,7 @@ describe.each(['pg18', 'pg15'] as const)('a database to which sequences did not 
     db = await createTestDatabase({ server })
     onTestFinished(() => db.drop())
     for (let i = 0; i < 50; i++) await db.pool.query(`select waybill.publish('old', '1', key => 'k')`)
-    for (const sequence of ['message_seq', 'audit_id_seq', 'asleep', 'awake'])
+    for (const sequence of ['message_seq', 'audit_id_seq', 'asleep', 'awake', 'server_start'])
       await db.pool.query(`alter sequence waybill.${sequence} restart`)
   })
 

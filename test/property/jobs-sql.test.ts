@@ -73,6 +73,7 @@ describe.each(['pg18', 'pg15'] as const)('the SQL functions on %s', (server) => 
 
 async function register(store: JobStore): Promise<string> {
   const id = randomUUID()
-  await store.register({ id, name: 'w', host: 'h', pid: 1, version: '0', queues: ['q'], leaseMs: 60_000 })
+  const names = { exact: [], patterns: '.*' }
+  await store.register({ id, name: 'w', host: 'h', pid: 1, version: '0', queues: ['q'], leaseMs: 60_000, names })
   return id
 }

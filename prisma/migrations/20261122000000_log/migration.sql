@@ -69,18 +69,14 @@ create index dedupe_keys_expires_at on waybill.dedupe_keys (expires_at);
 -- asleep; whoever hears a notification sets awake to the ticket that it names. Publishers notify while asleep is ahead.
 create sequence waybill.asleep as bigint minvalue 0 start 0 cache 1 no cycle;
 create sequence waybill.awake as bigint minvalue 0 start 0 cache 1 no cycle;
--- Unlogged (PostgreSQL 15 and later), so that nothing was drawn from awake where this log may have come from elsewhere:
--- after a crash, a promotion, in a physical copy, and where logical replication brought the tables without sequences.
--- There guard_sequence() is asked before anything is published.
-do $$
-begin
-  if current_setting('server_version_num')::int >= 150000 then
-    alter sequence waybill.asleep set unlogged;
-    alter sequence waybill.awake set unlogged;
-  end if;
-end
-$$;
-select nextval('waybill.asleep'), nextval('waybill.awake');
+-- When the server started, in µs, on which message_seq was last found right: publishers compare it with their server's own
+-- start. After a start, a crash, a promotion, in a physical copy and a restored dump it is another; where logical
+-- replication brought the tables without sequences it was never set. There guard_sequence() is asked before anything is
+-- published. None of the three is unlogged: such a sequence is zeros on a stand-by that is promoted before its next
+-- restartpoint, and nothing repairs it.
+create sequence waybill.server_start as bigint minvalue 0 start 0 cache 1 no cycle;
+select nextval('waybill.asleep'), nextval('waybill.awake'),
+       setval('waybill.server_start', (date_part('epoch', pg_postmaster_start_time()) * 1e6)::bigint);
 
 -- ── Configuration as last deployed ───────────────────────────────────────────────────────────────────────────────
 
@@ -387,7 +383,17 @@ begin
 end
 $$;
 
--- For a server on which nothing was drawn from waybill.awake: before the first publish there message_seq is set ahead of
+-- Whether message_seq was found right since this server started, and the sequences of who sleeps were drawn from here or
+-- came along. The default of messages.xid asks the same.
+create function waybill.is_guarded() returns boolean
+language sql volatile
+as $$
+  select (pg_sequence_last_value('waybill.server_start') = (date_part('epoch', pg_postmaster_start_time()) * 1e6)::bigint
+          and pg_sequence_last_value('waybill.asleep') is not null
+          and pg_sequence_last_value('waybill.awake') is not null) is true
+$$;
+
+-- For a server that has started since message_seq was last found right: before the first publish there it is set ahead of
 -- all that was used. A message with a seq that was used before would overtake older ones of its key, and a lane that knows
 -- that seq would have to read all of the log again. One session at a time; what it does is there at once, for all.
 create function waybill.guard_sequence() returns void
@@ -397,14 +403,16 @@ declare
   mine boolean := false;
   last bigint;
   used bigint;
+  first bigint;
+  ticket bigint;
 begin
-  while pg_sequence_last_value('waybill.awake') is null loop
+  while not waybill.is_guarded() loop
     begin
       -- not for the transaction, which may be long; and not waited for, so that nobody can be in a deadlock with it
       mine := pg_try_advisory_lock(7718266, 4);
       if not mine then
         perform pg_sleep(0.005);
-      elsif pg_sequence_last_value('waybill.awake') is null then
+      elsif not waybill.is_guarded() then
         select s.last_value - case when s.is_called then 0 else 1 end, u.seq into last, used
           from waybill.message_seq s, waybill.message_seq_used u;
         if last < used then
@@ -413,10 +421,21 @@ begin
           values ('mend_sequence', jsonb_build_object('from', last, 'least', used, 'to', used + 1000),
                   'waybill.message_seq did not come along to this server');
         end if;
-        -- ahead of awake: whoever fell asleep before this is told
-        perform nextval('waybill.asleep');
-        perform nextval('waybill.asleep');
-        perform nextval('waybill.awake');
+        -- Tickets of the old server, which may have drawn more than came along, must silence no one who falls asleep here.
+        select min(d.t), max(d.t) into first, ticket
+          from (select nextval('waybill.asleep') as t from generate_series(1, 1000)) d;
+        if pg_sequence_last_value('waybill.awake') is null then perform nextval('waybill.awake'); end if;
+        if ticket <= pg_sequence_last_value('waybill.awake') then
+          -- a dump reads the two one after the other
+          perform setval('waybill.asleep', pg_sequence_last_value('waybill.awake') + 1000);
+        elsif first = pg_sequence_last_value('waybill.awake') + 1 and ticket = first + 999
+              and (select m.own from waybill.cluster_mark m) then
+          -- All came along, and no one has drawn a ticket since the last answer. Else asleep stays ahead, and publishers
+          -- notify until there is an answer. (After a crash too: what a sequence logs is up to 32 ahead.)
+          perform setval('waybill.awake', ticket);
+        end if;
+        -- last: what is drawn by those who see it is right
+        perform setval('waybill.server_start', (date_part('epoch', pg_postmaster_start_time()) * 1e6)::bigint);
       end if;
       if mine then
         perform pg_advisory_unlock(7718266, 4);
@@ -430,14 +449,14 @@ begin
 end
 $$;
 
--- For a message's xid where somebody sleeps, or where nothing was drawn from waybill.awake: puts the sequence right before
--- a seq is drawn, and notifies, unless the transaction says set local waybill.notify = off. Gives the xid.
+-- For a message's xid where somebody sleeps, or where the sequence was not looked at since the server started: puts it right
+-- before a seq is drawn, and notifies, unless the transaction says set local waybill.notify = off. Gives the xid.
 create function waybill.wake_dispatchers() returns xid8
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if pg_sequence_last_value('waybill.awake') is null then perform waybill.guard_sequence(); end if;
+  if not waybill.is_guarded() then perform waybill.guard_sequence(); end if;
   if pg_sequence_last_value('waybill.asleep') > pg_sequence_last_value('waybill.awake')
      and coalesce(current_setting('waybill.notify', true), '') <> 'off' then
     perform pg_notify('waybill_wake', pg_sequence_last_value('waybill.asleep')::text);
@@ -451,6 +470,7 @@ $$;
 -- transaction running and waits for its end. seq is the next column, so what is wrong with its sequence is mended first.
 alter table waybill.messages alter column xid set default
   case when pg_current_xact_id() is not null
+        and pg_sequence_last_value('waybill.server_start') = (date_part('epoch', pg_postmaster_start_time()) * 1e6)::bigint
         and pg_sequence_last_value('waybill.asleep') <= pg_sequence_last_value('waybill.awake')
        then pg_current_xact_id() else waybill.wake_dispatchers() end;
 

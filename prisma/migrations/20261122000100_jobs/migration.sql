@@ -12,11 +12,15 @@ create table waybill.workers (
   pid         int         not null,
   version     text        not null,
   queues      text[]      not null,
+  names       text[],
+  patterns    text,
   lease_ms    int         not null check (lease_ms > 0),
   beat        bigint      not null default 0,
   started_at  timestamptz not null default clock_timestamp(),
   seen_at     timestamptz not null default clock_timestamp()
 ) with (fillfactor = 50);
+comment on column waybill.workers.names is 'Names of jobs that it has handlers for; null: not known.';
+comment on column waybill.workers.patterns is 'The same, as a regular expression; null: these names are all.';
 comment on column waybill.workers.beat is 'Goes up while the worker lives. Who sees it stand still for lease_ms, by its own clock, takes the worker''s jobs back.';
 
 create table waybill.jobs (
@@ -109,8 +113,10 @@ $$;
 -- ── Workers ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 -- Makes a worker known; nothing can be claimed before.
+--   p_names, p_patterns  what it has handlers for: names, and a regular expression of more
 create function waybill.worker_register(
-  p_id uuid, p_name text, p_host text, p_pid int, p_version text, p_queues text[], p_lease_ms int
+  p_id uuid, p_name text, p_host text, p_pid int, p_version text, p_queues text[], p_lease_ms int,
+  p_names text[] default null, p_patterns text default null
 ) returns void
 language plpgsql volatile
 as $$
@@ -118,8 +124,8 @@ begin
   if pg_is_in_recovery() then
     raise exception using errcode = 'WB003', message = 'the database is in recovery: a stand-by has no jobs to work on';
   end if;
-  insert into waybill.workers (id, name, host, pid, version, queues, lease_ms)
-  values (p_id, p_name, p_host, p_pid, p_version, p_queues, p_lease_ms)
+  insert into waybill.workers (id, name, host, pid, version, queues, lease_ms, names, patterns)
+  values (p_id, p_name, p_host, p_pid, p_version, p_queues, p_lease_ms, p_names, p_patterns)
   on conflict (id) do nothing;
 end
 $$;
@@ -211,8 +217,13 @@ $$;
 --   p_limit   jobs at most
 --   p_after   four low-water marks on run_at, by priority; null: from the beginning. Under a held-open transaction a
 --             fetch from the beginning walks past every job finished since; from its mark it does not
+--   p_names, p_patterns  only jobs of these names, or whose name fits; null names: any. For a worker that has met a job it has
+--             no handler for: its fetch walks past those, about 1 µs each
 -- May commit asynchronously: what a crash of the database forgets is a claim, and job_start then refuses.
-create function waybill.job_fetch(p_worker uuid, p_claim uuid, p_queue text, p_limit int, p_after timestamptz[])
+create function waybill.job_fetch(
+  p_worker uuid, p_claim uuid, p_queue text, p_limit int, p_after timestamptz[],
+  p_names text[] default null, p_patterns text default null
+)
 returns table (id uuid, message_id uuid, priority smallint, name text, key text, args text, headers text,
                attempt int, max_attempts int, run_at timestamptz, created_at timestamptz)
 language plpgsql volatile
@@ -233,18 +244,35 @@ begin
   perform set_config('synchronous_commit', 'off', true);
   for p in 0 .. 3 loop
     exit when wanted <= 0;
-    return query
-      update waybill.jobs j
-         set state = 'available', claim = p_claim, worker = p_worker, claimed_at = clock_timestamp()
-       where j.id = any(array(
-               select r.id from waybill.jobs r
-                where r.queue = p_queue and r.priority = p::smallint
-                  and r.run_at >= coalesce(p_after[p + 1], '-infinity') and r.run_at <= at
-                  and r.state in ('available', 'scheduled', 'retryable') and r.claim is null
-                order by r.run_at limit wanted
-                for update skip locked))
-      returning j.id, j.message_id, j.priority, j.name, j.key, j.args::text, j.headers::text, j.attempt, j.max_attempts,
-                j.run_at, j.created_at;
+    -- two statements: the plan of one must not depend on what the other is asked
+    if p_names is null then
+      return query
+        update waybill.jobs j
+           set state = 'available', claim = p_claim, worker = p_worker, claimed_at = clock_timestamp()
+         where j.id = any(array(
+                 select r.id from waybill.jobs r
+                  where r.queue = p_queue and r.priority = p::smallint
+                    and r.run_at >= coalesce(p_after[p + 1], '-infinity') and r.run_at <= at
+                    and r.state in ('available', 'scheduled', 'retryable') and r.claim is null
+                  order by r.run_at limit wanted
+                  for update skip locked))
+        returning j.id, j.message_id, j.priority, j.name, j.key, j.args::text, j.headers::text, j.attempt, j.max_attempts,
+                  j.run_at, j.created_at;
+    else
+      return query
+        update waybill.jobs j
+           set state = 'available', claim = p_claim, worker = p_worker, claimed_at = clock_timestamp()
+         where j.id = any(array(
+                 select r.id from waybill.jobs r
+                  where r.queue = p_queue and r.priority = p::smallint
+                    and r.run_at >= coalesce(p_after[p + 1], '-infinity') and r.run_at <= at
+                    and r.state in ('available', 'scheduled', 'retryable') and r.claim is null
+                    and (r.name = any(p_names) or r.name ~ p_patterns)
+                  order by r.run_at limit wanted
+                  for update skip locked))
+        returning j.id, j.message_id, j.priority, j.name, j.key, j.args::text, j.headers::text, j.attempt, j.max_attempts,
+                  j.run_at, j.created_at;
+    end if;
     get diagnostics taken = row_count;
     wanted := wanted - taken;
   end loop;
@@ -272,7 +300,7 @@ begin
 end
 $$;
 
--- Gives claimed jobs back that have not started. Returns how many.
+-- Gives claimed jobs back that have not started, and wakes workers that sleep. Returns how many.
 create function waybill.job_release(p_claim uuid, p_ids uuid[]) returns int
 language plpgsql volatile
 set enable_seqscan = off
@@ -283,6 +311,10 @@ begin
   update waybill.jobs j set claim = null, worker = null
    where j.id = any(p_ids) and j.claim is not distinct from p_claim and j.state = 'available';
   get diagnostics n = row_count;
+  if n > 0 then
+    perform pg_notify('waybill_jobs', s.last_value::text) from waybill.jobs_asleep s, waybill.jobs_awake w
+     where s.last_value > w.last_value;
+  end if;
   return n;
 end
 $$;
@@ -370,6 +402,40 @@ begin
   return jsonb_build_object('rescued', rescued, 'deleted', deleted);
 end
 $$;
+
+-- ── What operators see ───────────────────────────────────────────────────────────────────────────────────────────────
+
+-- Jobs that are due and wait, and no live worker of their queue has a handler for. Jobs that are left to others gather at
+-- the head of their queue, so a look at the first thousand of each queue and priority finds them, however many wait.
+--   queue, name   of jobs
+--   workers       live workers of the queue, of whatever names
+--   jobs          how many were found: at least so many wait
+--   oldest        when the first of them was due
+create view waybill.jobs_unhandled as
+with recursive queues(queue) as (
+  (select j.queue from waybill.jobs j
+    where j.state in ('available', 'scheduled', 'retryable') and j.claim is null order by j.queue limit 1)
+  union all
+  select (select j.queue from waybill.jobs j
+           where j.state in ('available', 'scheduled', 'retryable') and j.claim is null and j.queue > q.queue
+           order by j.queue limit 1)
+    from queues q where q.queue is not null
+), waiting as (
+  select q.queue, h.name, count(*) as jobs, min(h.run_at) as oldest
+    from queues q cross join generate_series(0, 3) p cross join lateral (
+      select j.name, j.run_at from waybill.jobs j
+       where j.queue = q.queue and j.priority = p::smallint and j.run_at <= statement_timestamp()
+         and j.state in ('available', 'scheduled', 'retryable') and j.claim is null
+       order by j.run_at limit 1000) h
+   where q.queue is not null group by q.queue, h.name
+), live as (
+  select w.* from waybill.workers w where w.seen_at > clock_timestamp() - 2 * w.lease_ms * interval '1 ms'
+)
+select w.queue, w.name, (select count(*) from live l where w.queue = any(l.queues)) as workers, w.jobs, w.oldest
+  from waiting w
+ where not exists (select from live l where w.queue = any(l.queues)
+                    and (l.names is null or w.name = any(l.names) or w.name ~ l.patterns));
+comment on view waybill.jobs_unhandled is 'Names of due jobs that no live worker has a handler for.';
 
 -- ── What operators do ────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -3,6 +3,7 @@ import { configurationCheck } from './configuration.js'
 import { durabilityCheck } from './durability.js'
 import type { Check, Examination, Finding } from './finding.js'
 import { inboxCheck } from './inbox.js'
+import { jobsCheck } from './jobs.js'
 import { dispatchersCheck, lanesCheck, maintenanceCheck } from './lanes.js'
 import { notificationsCheck } from './notifications.js'
 import { diskCheck, partitionsCheck } from './partitions.js'
@@ -23,6 +24,7 @@ const checks: readonly Check[] = [
   partitionsCheck,
   maintenanceCheck,
   inboxCheck,
+  jobsCheck,
   diskCheck,
   transactionsCheck,
   clockCheck,

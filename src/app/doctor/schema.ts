@@ -1,5 +1,5 @@
 import type pg from 'pg'
-import { WaybillError } from '../../core/errors.js'
+import { codeOf, messageOf, WaybillError } from '../../core/errors.js'
 import { assertRowsSeen, waybillTables } from '../../db/hidden-tables.js'
 import { isOfSubject } from '../../db/migrate-files.js'
 import { appliedMigrations, pendingMigrations } from '../../db/migrate-history.js'
@@ -66,6 +66,11 @@ const driftKinds: Record<string, { readonly level: 'warn' | 'error'; readonly wh
   {
     trigger: { level: 'warn', why: 'it runs with every publish or commit of a lane', remedy: 'drop it' },
     index: { level: 'error', why: 'reads of the log go without it', remedy: 'reindex it, concurrently' },
+    unlogged: {
+      level: 'error',
+      why: 'a stand-by that is promoted before its next restartpoint has zeros there, which nothing repairs: no publish would go through',
+      remedy: 'alter sequence … set logged',
+    },
     default: {
       level: 'error',
       why: 'readers rely on xid and seq being drawn by their defaults, in this order: messages would be lost',
@@ -98,11 +103,41 @@ export const driftCheck: Check = {
   },
 }
 
-/** Whether the log's sequence is as readers need it. */
+/** Sequences that can't be read: nothing that draws from them or looks at them goes through, publishes among it. */
+async function unreadable(pool: pg.Pool): Promise<string[]> {
+  const { rows } = await pool.query<{ name: string }>(
+    `select c.oid::regclass::text as name from pg_class c
+      where c.relnamespace = 'waybill'::regnamespace
+        and case c.relkind when 'S' then has_sequence_privilege(c.oid, 'SELECT') end order by 1`,
+  )
+  const broken: string[] = []
+  for (const { name } of rows) {
+    try {
+      await pool.query('select pg_sequence_last_value($1::regclass)', [name])
+    } catch (thrown) {
+      // internal_error is what zeros in place of a page give
+      if (!/^XX/.test(codeOf(thrown) ?? '')) throw thrown
+      broken.push(`${name} can't be read: ${messageOf(thrown)}`)
+    }
+  }
+  return broken
+}
+
+/** Whether the log's sequence is as readers need it, and all sequences can be read. */
 export const sequenceCheck: Check = {
   name: 'sequence',
   needsSchema: true,
   async run({ pool }) {
+    const broken = await unreadable(pool)
+    if (broken.length > 0) {
+      return broken.map((what) =>
+        error(
+          what,
+          'nothing is published while it is so',
+          'drop it and make it again as prisma/migrations does, with the defaults that draw from it',
+        ),
+      )
+    }
     const check = await checkSequence(pool)
     if (check.ok) return [ok(`stands at ${check.last.toLocaleString('en-US')}`)]
     return check.problems.map(({ message }) =>

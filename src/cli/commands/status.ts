@@ -18,6 +18,9 @@ export const laneColumns: readonly Column<LaneReport>[] = [
   { title: 'why', value: (lane) => lane.why },
 ]
 
+/** Of jobs that wait, so many at most. */
+const maxNames = 20
+
 /** `waybill status`: where each lane stands. */
 export const register = defineCommand({
   name: 'status',
@@ -28,6 +31,7 @@ export const register = defineCommand({
     '        stands once a minute, so up to a minute means nothing',
     'rate    deliveries a second over the last minute',
     'keys    keys whose later messages wait (held) behind one that failed',
+    'Below: jobs that are due and wait, as no live worker has a handler for their name.',
   ].join('\n'),
   options: {
     destination: option.text({ summary: 'only its lanes', value: 'name' }),
@@ -35,15 +39,21 @@ export const register = defineCommand({
     every: option.duration({ summary: 'with --watch: how often', default: 2000 }),
   },
   async run({ schema, out, io }, _args, { destination, watch, every }) {
-    const { listLanes } = await import('../../app/inspect.js')
+    const { describeUnhandled, listLanes, listUnhandledJobs } = await import('../../app/inspect.js')
     const pool = await schema()
     if (destination !== undefined) await requireDestination(pool, destination)
     for (;;) {
       const lanes = await listLanes(pool, destination)
-      if (!watch) return out.table(lanes, laneColumns, 'no lanes: nothing has been deployed yet')
+      const waiting = out.json || destination !== undefined ? [] : (await listUnhandledJobs(pool)).slice(0, maxNames)
+      const tellWaiting = (): void => waiting.forEach((jobs) => out.note(describeUnhandled(jobs)))
+      if (!watch) {
+        out.table(lanes, laneColumns, 'no lanes: nothing has been deployed yet')
+        return tellWaiting()
+      }
       out.note(`${new Date().toISOString()}`)
       if (out.json) out.item({ at: new Date(), lanes }, '')
       else out.table(lanes, laneColumns, 'no lanes: nothing has been deployed yet')
+      tellWaiting()
       out.note('')
       await sleep(every, undefined, { signal: io.signal }).catch(() => undefined)
       if (io.signal.aborted) return
