@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { faults, mixtures } from './faults.js'
+import { faults, mixtures } from './faults/index.js'
 import { outOfOrder, table, writeInto } from './report.js'
 import { type ProofResult, prove } from './run.js'
 import { Stage } from './stage.js'
@@ -38,10 +38,11 @@ describe('crash proof', () => {
       results.push(result)
       expect(result.strikes).toBeGreaterThan(0)
       expect(result.committed).toBeGreaterThan(0)
-      for (const { destination, delivered, lost, phantoms } of result.destinations)
-        expect({ destination, delivered, lost, phantoms }).toEqual({
+      expect(result.failures).toBeUndefined()
+      for (const { destination, wanted, delivered, lost, phantoms } of result.destinations)
+        expect({ destination, delivered, lost, phantoms }, `seed ${seed}`).toEqual({
           ...{ destination, lost: 0, phantoms: 0 },
-          delivered: result.committed,
+          delivered: wanted,
         })
       const jobs = result.destinations.find(({ destination }) => destination === 'jobs')
       expect(jobs?.duplicates).toBeLessThanOrEqual(result.jobsTwiceAllowed)

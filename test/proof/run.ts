@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { randomOf } from '../../scripts/demo/receiver.js'
-import { type Fault, type Scene, healed, strike } from './faults.js'
+import { type Fault, type Scene, healed, strike } from './faults/fault.js'
+import type { Load } from './load.js'
 import { openScene } from './scene.js'
 import { type Stage, untilDelivered, whatIsLeft } from './stage.js'
 import { type Tally, tally } from './tally.js'
@@ -19,6 +20,8 @@ export interface ProofResult extends Tally {
   readonly seconds: number
   readonly strikes: number
   readonly published: number
+  /** Transactions of the application that failed, where none may; undefined: there is none. */
+  readonly failures: string | undefined
   /** From the end of load and faults until nothing was undelivered. */
   readonly recoveredMs: number
 }
@@ -33,20 +36,31 @@ export async function prove(stage: Stage, chosen: readonly Fault[], options: Pro
   })
   try {
     load.start()
-    const strikes = await strikeAll(scene, chosen, options.seconds)
+    const beside = chosen.filter((fault) => fault.beside)
+    const inTurn = chosen.filter((fault) => !fault.beside)
+    const ways = [...beside.map((fault) => [fault]), ...(inTurn.length > 0 ? [inTurn] : [])]
+    const struck = await Promise.all(ways.map((way) => strikeAll(scene, way, options.seconds)))
     await healed(scene)
     await load.stop()
-    const recoveredMs = await untilAllDelivered(scene)
+    const ended = performance.now()
+    for (const fault of chosen) await fault.afterLoad?.(scene, load)
+    await untilAllDelivered(scene)
+    const recoveredMs = performance.now() - ended
     await scene.fleet.stop()
     return {
       ...{ fault: name, title: chosen.map((fault) => fault.title).join('; '), seed: options.seed },
-      ...{ seconds: options.seconds, strikes: strikes.length, recoveredMs: Math.round(recoveredMs) },
-      published: load.published,
+      ...{ seconds: options.seconds, strikes: struck.flat().length, recoveredMs: Math.round(recoveredMs) },
+      ...{ published: load.published, failures: describeFailures(chosen, load) },
       ...(await tally(scene, load)),
     }
   } finally {
     await close()
   }
+}
+
+function describeFailures(chosen: readonly Fault[], { failed, lastFailure }: Load): string | undefined {
+  if (failed === 0 || !chosen.every((fault) => fault.undisturbed)) return undefined
+  return `${failed} transactions failed, the last with ${String(lastFailure)}`
 }
 
 /** Resolves to the milliseconds until nothing was undelivered; its error says what is left. */

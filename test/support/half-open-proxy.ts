@@ -19,6 +19,8 @@ export interface HalfOpenProxy {
   delay(milliseconds: number): void
   /** Throws away what comes in this direction: a stream with a hole, unlike what `swallow` holds for later. */
   drop(direction?: Direction | 'both'): void
+  /** Resets each connection on which a client sends these bytes, in place of them, until `restore`. */
+  cutWhere(bytes: Buffer): void
   /** Forwards again, first what was swallowed, as TCP does when the cable is back. */
   restore(): void
   /** Resets all connections of now; new ones are welcome. */
@@ -35,7 +37,10 @@ export async function startHalfOpenProxy(target: {
   readonly port: number
 }): Promise<HalfOpenProxy> {
   const open = new Set<ProxiedConnection>()
-  const mode = { swallow: new Set<Direction>(), drop: new Set<Direction>(), delayMs: 0, refuse: false }
+  const mode = {
+    ...{ swallow: new Set<Direction>(), drop: new Set<Direction>(), delayMs: 0, refuse: false },
+    cutWhere: undefined as Buffer | undefined,
+  }
 
   const server = createServer({ allowHalfOpen: true }, (client: Socket) => {
     if (mode.refuse) {
@@ -84,7 +89,11 @@ export async function startHalfOpenProxy(target: {
     delay(milliseconds) {
       mode.delayMs = milliseconds
     },
+    cutWhere(bytes) {
+      mode.cutWhere = bytes
+    },
     restore() {
+      mode.cutWhere = undefined
       mode.swallow.clear()
       mode.drop.clear()
       mode.delayMs = 0

@@ -1,4 +1,5 @@
-import { type Fault, type Scene, faults, strike } from '../faults.js'
+import { type Fault, type Scene, strike } from '../faults/fault.js'
+import { faults } from '../faults/index.js'
 import { waitFor } from '../../support/wait-for.js'
 import { withClient } from '../../support/with-client.js'
 import { readCpuTimes, sharesOf } from './machine.js'
