@@ -76,8 +76,12 @@ export const moves: readonly Fault[] = [
       await standby.caughtUpWith(cluster)
       await standby.promote()
       applications.switchTo(standby.port)
-      dispatchers.switchTo(standby.port, 2 / 3)
-      await sleep(between(scene, 3000, 6000))
+      // one session after another ends, and comes again with the new one
+      const until = performance.now() + between(scene, 5000, 8000)
+      while (performance.now() < until) {
+        dispatchers.switchTo(standby.port, 0.8)
+        await sleep(between(scene, 300, 900))
+      }
       await cluster.crash()
     },
   },
