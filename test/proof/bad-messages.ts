@@ -17,14 +17,15 @@ const mark = 'a-message-that-is-refused'
 /** After the load's end; good messages that wait for longer wait for the bad ones. */
 const goodWithinMs = 30_000
 /** Until the last bad one has had its attempts. */
-const parkedWithinMs = 90_000
+const parkedWithinMs = 120_000
 
 export const badMark = (kind: BadKind): string => `${mark}-${kind}`
 
 /** Until everything is accepted, bad messages are refused. */
-export function refuseBad({ stage }: Scene): void {
+export function refuseBad({ stage, set }: Scene): void {
   stage.partner.manner = (body) => refusals.find(([text]) => body.includes(text))?.[1] ?? accepted
-  stage.rabbit.link.cutWhere(Buffer.from(mark))
+  // what was in flight there comes again
+  stage.rabbit.link.cutWhere(Buffer.from(mark), () => set.silenced.push('bus'))
 }
 
 const accepted: Manner = { stores: true, reply: { status: 204 } }

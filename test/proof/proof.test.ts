@@ -6,7 +6,7 @@ import { type ProofResult, prove } from './run.js'
 import { Stage } from './stage.js'
 
 // npm run proof sets these; within `npm test` a few faults strike for some seconds
-const only = process.env['WAYBILL_PROOF_FAULTS'] ?? 'kill,database-crash,failover'
+const only = process.env['WAYBILL_PROOF_FAULTS'] ?? 'kill,database-crash,failover,deploy,parallel-app'
 const seconds = Number(process.env['WAYBILL_PROOF_SECONDS'] ?? 8)
 const rate = Number(process.env['WAYBILL_PROOF_RATE'] ?? 60)
 const seed = process.env['WAYBILL_PROOF_SEED'] ?? '1'

@@ -7,7 +7,7 @@ export interface ProxyMode {
   readonly drop: ReadonlySet<Direction>
   readonly delayMs: number
   /** A connection on which a client sends this is reset in place of it. */
-  readonly cutWhere: Buffer | undefined
+  readonly cutWhere: { readonly bytes: Buffer; readonly onCut: () => void } | undefined
 }
 
 /** What one side did and the other side is to see, in order, and not before `dueAt`. */
@@ -38,7 +38,10 @@ export class ProxiedConnection {
   #follow(direction: Direction): void {
     const { from, to } = this.#sockets[direction]
     from.on('data', (chunk: Buffer) => {
-      if (direction === 'toServer' && this.#isToCut(chunk)) return this.reset()
+      if (direction === 'toServer' && this.#isToCut(chunk)) {
+        this.#mode.cutWhere?.onCut()
+        return this.reset()
+      }
       if (!this.#mode.drop.has(direction)) this.#pass(direction, { kind: 'data', chunk, dueAt: this.#dueAt() })
     })
     from.on('end', () => this.#pass(direction, { kind: 'end', dueAt: this.#dueAt() }))
@@ -51,9 +54,10 @@ export class ProxiedConnection {
   #isToCut(chunk: Buffer): boolean {
     const { cutWhere } = this.#mode
     if (!cutWhere) return false
+    const { bytes } = cutWhere
     const seen = Buffer.concat([this.#sent, chunk])
-    this.#sent = Buffer.from(seen.subarray(-cutWhere.length + 1))
-    return seen.includes(cutWhere)
+    this.#sent = Buffer.from(seen.subarray(Math.max(0, seen.length - bytes.length + 1)))
+    return seen.includes(bytes)
   }
 
   #dueAt(): number {
