@@ -67,6 +67,8 @@ export class Load {
   readonly notes = new Map<string, Note>()
   /** Transactions a second that are begun, where the database keeps up. */
   rate: number
+  /** Some of the messages that it publishes are such that receivers refuse them. */
+  bad: boolean
   readonly #o: LoadOptions
   readonly #pools: pg.Pool[]
   readonly #queue = new Queue()
@@ -77,6 +79,7 @@ export class Load {
   constructor(options: LoadOptions) {
     this.#o = options
     this.rate = options.rate
+    this.bad = options.manner?.bad === true
     // two clients of a pool of two: what one leaves behind, the other meets
     const size = options.manner?.parallel === true ? 2 : options.clients
     this.#pools = Array.from({ length: options.clients / size }, () => this.#createPool(size))
@@ -216,7 +219,7 @@ export class Load {
     const topics = manner?.topics ?? ['order.changed']
     const topic = topics[Math.floor(random() * topics.length)] as string
     const inBurst = n >= burst.first && (n - burst.first) % burst.every < burst.length
-    if (manner?.bad === true && (inBurst || random() < bad)) {
+    if (this.bad && (inBurst || random() < bad)) {
       // a few keys have several: those behind the first have to wait for it
       const key = badKeys + (random() < 0.2 ? Math.floor(random() * 10) : 10 + n)
       return { topic, key, bad: badKinds[Math.floor(random() * badKinds.length)] }

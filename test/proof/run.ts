@@ -20,8 +20,8 @@ export interface ProofResult extends Tally {
   readonly seconds: number
   readonly strikes: number
   readonly published: number
-  /** Transactions of the application that failed, where none may; undefined: there is none. */
-  readonly failures: string | undefined
+  /** What was not as it has to be, beside what is counted. */
+  readonly complaints: readonly string[]
   /** From the end of load and faults until nothing was undelivered. */
   readonly recoveredMs: number
 }
@@ -43,14 +43,15 @@ export async function prove(stage: Stage, chosen: readonly Fault[], options: Pro
     await healed(scene)
     await load.stop()
     const ended = performance.now()
-    for (const fault of chosen) await fault.afterLoad?.(scene, load)
+    const complaints: string[] = []
+    for (const fault of chosen) complaints.push(...((await fault.afterLoad?.(scene, load)) ?? []))
     await untilAllDelivered(scene)
     const recoveredMs = performance.now() - ended
     await scene.fleet.stop()
     return {
       ...{ fault: name, title: chosen.map((fault) => fault.title).join('; '), seed: options.seed },
       ...{ seconds: options.seconds, strikes: struck.flat().length, recoveredMs: Math.round(recoveredMs) },
-      ...{ published: load.published, failures: describeFailures(chosen, load) },
+      ...{ published: load.published, complaints: [...complaints, ...complaintsOf(load, chosen)] },
       ...(await tally(scene, load)),
     }
   } finally {
@@ -58,9 +59,9 @@ export async function prove(stage: Stage, chosen: readonly Fault[], options: Pro
   }
 }
 
-function describeFailures(chosen: readonly Fault[], { failed, lastFailure }: Load): string | undefined {
-  if (failed === 0 || !chosen.every((fault) => fault.undisturbed)) return undefined
-  return `${failed} transactions failed, the last with ${String(lastFailure)}`
+function complaintsOf({ failed, lastFailure }: Load, chosen: readonly Fault[]): string[] {
+  if (failed === 0 || !chosen.every((fault) => fault.undisturbed)) return []
+  return [`${failed} transactions of the application failed, the last with ${String(lastFailure)}`]
 }
 
 /** Resolves to the milliseconds until nothing was undelivered; its error says what is left. */

@@ -36,8 +36,8 @@ export interface Fault {
   readonly load?: Manner
   /** No transaction of the application may fail. */
   readonly undisturbed?: boolean
-  /** What has to be seen when the load has ended, before everything is to be delivered. */
-  readonly afterLoad?: (scene: Scene, load: Load) => Promise<void>
+  /** What follows when the load has ended, before everything is to be delivered. Gives what was not as it has to be. */
+  readonly afterLoad?: (scene: Scene, load: Load) => Promise<readonly string[]>
 }
 
 export const between = (scene: Scene, low: number, high: number): number => low + scene.random() * (high - low)
