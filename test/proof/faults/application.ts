@@ -9,7 +9,7 @@ export const applicationFaults: readonly Fault[] = [
   {
     name: 'bad-messages',
     title:
-      'one message in twelve, and fifty in a row, is refused by the partner (cut, 403, 503, silence) and cut off before RabbitMQ; in the end an operator retries them',
+      'one message in fourteen, and fifty in a row, are refused by the partner (cut, 403, 503, silence) and cut off before RabbitMQ; in the end an operator retries them',
     first: { ...firstConfiguration, options: { crm: fewAttempts, bus: fewAttempts } },
     load: { bad: true },
     undisturbed: true,
