@@ -31,39 +31,55 @@ export interface Verdict {
   readonly outOfOrder: number | undefined
 }
 
+export interface JudgeOptions {
+  /** Whether first arrivals of a key must not come after later ones; a function: whether this message may not overtake. Default true. */
+  readonly ordered?: boolean | ((id: string) => boolean)
+  /** What may arrive, and need not. */
+  readonly optional?: Iterable<Pick<Committed, 'id'>>
+}
+
 /** Compares what was committed for a destination with its arrivals, in the order in which they came. */
 export function judge(
   expected: Iterable<Pick<Committed, 'id'>>,
   arrivals: Iterable<Arrival>,
-  { ordered = true }: { readonly ordered?: boolean } = {},
+  { ordered = true, optional = [] }: JudgeOptions = {},
 ): Verdict {
-  const wanted = new Set<string>()
-  for (const { id } of expected) wanted.add(id)
+  const wanted = idsOf(expected)
+  const possible = idsOf(optional)
+  const mayNotOvertake = typeof ordered === 'function' ? ordered : () => ordered
   const seen = new Set<string>()
   const strangers = new Set<string>()
   const latest = new Map<string, number>()
+  let delivered = 0
   let duplicates = 0
   let outOfOrder = 0
   for (const { id, key, version } of arrivals) {
     if (seen.has(id) || strangers.has(id)) {
       duplicates++
-    } else if (!wanted.has(id)) {
+    } else if (!wanted.has(id) && !possible.has(id)) {
       strangers.add(id)
     } else {
       seen.add(id)
+      if (wanted.has(id)) delivered++
       const before = latest.get(key) ?? 0
       if (version < before) outOfOrder++
-      latest.set(key, Math.max(before, version))
+      if (mayNotOvertake(id)) latest.set(key, Math.max(before, version))
     }
   }
   return {
     published: wanted.size,
-    delivered: seen.size,
-    lost: wanted.size - seen.size,
+    delivered,
+    lost: wanted.size - delivered,
     phantoms: strangers.size,
     duplicates,
-    outOfOrder: ordered ? outOfOrder : undefined,
+    outOfOrder: ordered === false ? undefined : outOfOrder,
   }
+}
+
+function idsOf(messages: Iterable<Pick<Committed, 'id'>>): Set<string> {
+  const ids = new Set<string>()
+  for (const { id } of messages) ids.add(id)
+  return ids
 }
 
 /** Duplicates are within the promise; everything else is not. */

@@ -36,6 +36,20 @@ describe("the demo's verdict", () => {
     expect(isKept(verdict)).toBe(false)
   })
 
+  it('takes no offence at what may come and need not, and minds its order all the same', () => {
+    const wanted = [a1, b1, a3]
+    const kept = { ...perfect, published: 3, delivered: 3 }
+    expect(judge(wanted, [a1, b1, a3], { optional: [a2] })).toEqual(kept)
+    expect(judge(wanted, [a1, a2, b1, a3], { optional: [a2] })).toEqual(kept)
+    expect(judge(wanted, [a1, b1, a3, a2], { optional: [a2] })).toEqual({ ...kept, outOfOrder: 1 })
+  })
+
+  it('lets a message overtake where that one need not keep order', () => {
+    const arrivals = [a3, a1, b1, a2]
+    expect(judge(committed, arrivals, { ordered: (id) => id !== 'a3' })).toEqual(perfect)
+    expect(judge(committed, arrivals, { ordered: (id) => id !== 'a1' })).toEqual({ ...perfect, outOfOrder: 2 })
+  })
+
   it('takes no offence at an old message that comes again', () => {
     const verdict = judge(committed, [a1, a2, a1, b1, a3, a2])
     expect(verdict).toEqual({ ...perfect, duplicates: 2 })

@@ -2,7 +2,8 @@
 import { createInterface } from 'node:readline'
 import { setImmediate } from 'node:timers/promises'
 import { createDispatcher } from '../../src/app/index.js'
-import { jobs, kafka, rabbitmq, webhook } from '../../src/config/index.js'
+import type { DeliveryOptions } from '../../src/config/destinations/delivery.js'
+import { type DestinationConfig, jobs, kafka, rabbitmq, webhook } from '../../src/config/index.js'
 import { createLogger } from '../../src/telemetry/logger.js'
 import type { DispatcherSettings } from './fleet.js'
 
@@ -16,30 +17,18 @@ const patience = {
   backoff: { base: '50ms', cap: '1s' },
   probe: { base: '100ms', cap: '1s' },
 }
+const { wants, options = {}, generation } = settings.configuration
+const optionsOf = (name: string): DeliveryOptions => ({ ...patience, ...options[name] })
+const routes: Record<string, string[]> = {}
+for (const [name, patterns] of Object.entries(wants)) {
+  for (const pattern of patterns) (routes[pattern] ??= []).push(name)
+}
 const dispatcher = createDispatcher(
   {
     database: { url: settings.databaseUrl },
-    destinations: {
-      crm: webhook({
-        ...patience,
-        ...{ url: settings.webhookUrl, allowNetworks: ['127.0.0.0/8'], concurrency: 8, timeoutMs: 2000 },
-      }),
-      bus: rabbitmq({
-        ...patience,
-        ...{ url: settings.amqpUrl, exchange: '', routingKey: settings.queue, confirmTimeout: '3s', heartbeat: '2s' },
-      }),
-      lake: kafka({
-        ...patience,
-        ...{
-          brokers: [...settings.brokers],
-          topic: settings.kafkaTopic,
-          requestTimeout: '3s',
-          connectionTimeout: '2s',
-        },
-      }),
-      work: jobs({ ...patience, queue: 'proof' }),
-    },
-    routes: { '**': ['crm', 'bus', 'lake', 'work'] },
+    generation,
+    destinations: Object.fromEntries(Object.keys(wants).map((name) => [name, destination(name)])),
+    routes,
     dispatcher: { leaseMs: settings.leaseMs, pageSize: 100, maintenance: settings.maintenance },
   },
   { logger: createLogger({ level: 'warn' }) },
@@ -60,4 +49,19 @@ async function tellMemory(ask: number): Promise<void> {
     await setImmediate()
   }
   console.log(JSON.stringify({ ask, memory: process.memoryUsage() }))
+}
+
+function destination(name: string): DestinationConfig {
+  const delivery = optionsOf(name)
+  if (name === 'work') return jobs({ ...delivery, queue: 'proof' })
+  if (name === 'bus') {
+    const { amqpUrl: url, queue: key } = settings
+    return rabbitmq({ ...delivery, url, exchange: '', routingKey: key, confirmTimeout: '3s', heartbeat: '2s' })
+  }
+  if (name === 'lake') {
+    const where = { brokers: [...settings.brokers], topic: settings.kafkaTopic }
+    return kafka({ ...delivery, ...where, requestTimeout: '3s', connectionTimeout: '2s' })
+  }
+  const url = new URL(name, settings.webhookUrl).href
+  return webhook({ ...delivery, url, allowNetworks: ['127.0.0.0/8'], concurrency: 8, timeoutMs: 2000 })
 }

@@ -1,9 +1,22 @@
+import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import type { Arrival } from '../../scripts/demo/verdict.js'
 import { Queue } from '../../src/queue-facade/queue.js'
 import { ArrivalLog } from './arrival-log.js'
+import { badKeys, badMark, type BadKind, badKinds } from './bad-messages.js'
+import type { Deployments, Note } from './configurations.js'
 import { eachRow } from './rows.js'
+
+/** How the application differs from the usual one. */
+export interface Manner {
+  /** Of its messages, drawn at random. Default: one. */
+  readonly topics?: readonly string[]
+  /** Some messages are such that receivers refuse them. */
+  readonly bad?: boolean
+  /** Statements of a transaction are sent side by side, some transactions fail and are tried again at once. */
+  readonly parallel?: boolean
+}
 
 export interface LoadOptions {
   readonly url: string
@@ -12,14 +25,32 @@ export interface LoadOptions {
   readonly rate: number
   readonly clients: number
   readonly keys: number
+  readonly manner?: Manner
+  /** What publishers see of them is noted for each message; undefined: there will be none. */
+  readonly deployments?: Deployments | undefined
+}
+
+interface Message {
+  readonly topic: string
+  readonly key: string | null
+  /** What makes receivers refuse it. */
+  readonly bad: BadKind | undefined
 }
 
 const schema = `create table if not exists proof_counters (key text primary key, version int not null);
-  create table if not exists proof_ledger (id uuid primary key, key text not null, version int not null)`
+  create table if not exists proof_ledger (id uuid primary key, key text not null, version int not null);
+  create table if not exists proof_orders (ref text primary key);
+  insert into proof_orders values ('taken') on conflict do nothing`
 
 /** Of the messages of one transaction in so many, none is to be seen. */
 const rollbacks = 0.08
 const unkeyed = 0.2
+const bad = 0.07
+/** So many bad ones in a row, after every so many messages. */
+const burst = { length: 50, every: 600, first: 100 }
+/** Of parallel transactions, which publish so many messages. */
+const violations = 0.4
+const together = 3
 
 /** An application that publishes in its transactions, and goes on whatever happens to its database. */
 export class Load {
@@ -29,25 +60,38 @@ export class Load {
   readonly rolledBack = new Set<string>()
   /** Commits that their clients saw go through. */
   committed = 0
+  /** Transactions that failed, apart from those that were made to. */
+  failed = 0
+  lastFailure: unknown
+  /** What publishers knew of deployments, by the message's id. */
+  readonly notes = new Map<string, Note>()
   /** Transactions a second that are begun, where the database keeps up. */
   rate: number
+  /** Some of the messages that it publishes are such that receivers refuse them. */
+  bad: boolean
   readonly #o: LoadOptions
-  readonly #pool: pg.Pool
+  readonly #pools: pg.Pool[]
   readonly #queue = new Queue()
+  #drawn = 0
   #stopping = false
   #running: Promise<unknown> = Promise.resolve()
 
   constructor(options: LoadOptions) {
     this.#o = options
     this.rate = options.rate
-    this.#pool = new pg.Pool({
-      connectionString: options.url,
-      max: options.clients,
-      connectionTimeoutMillis: 3000,
-      query_timeout: 10_000,
+    this.bad = options.manner?.bad === true
+    // two clients of a pool of two: what one leaves behind, the other meets
+    const size = options.manner?.parallel === true ? 2 : options.clients
+    this.#pools = Array.from({ length: options.clients / size }, () => this.#createPool(size))
+  }
+
+  #createPool(max: number): pg.Pool {
+    const pool = new pg.Pool({
+      ...{ connectionString: this.#o.url, max, connectionTimeoutMillis: 3000, query_timeout: 10_000 },
     })
-    this.#pool.on('error', () => undefined)
-    this.#pool.on('connect', (client) => void client.on('error', () => undefined))
+    pool.on('error', () => undefined)
+    pool.on('connect', (client) => void client.on('error', () => undefined))
+    return pool
   }
 
   /** Transactions at once, at most. */
@@ -56,13 +100,14 @@ export class Load {
   }
 
   async prepare(): Promise<void> {
-    await this.#pool.query(schema)
+    await this.#pools[0]?.query(schema)
   }
 
   /** Also after `stop`. */
   start(): void {
     this.#stopping = false
-    this.#running = Promise.all(Array.from({ length: this.#o.clients }, () => this.#client()))
+    const pools = Array.from({ length: this.#o.clients }, (_, i) => this.#pools[i % this.#pools.length] as pg.Pool)
+    this.#running = Promise.all(pools.map((pool) => this.#client(pool)))
   }
 
   async stop(): Promise<void> {
@@ -78,55 +123,126 @@ export class Load {
   }
 
   async end(): Promise<void> {
-    await this.#pool.end()
+    await Promise.all(this.#pools.map((pool) => pool.end()))
   }
 
-  async #client(): Promise<void> {
+  async #client(pool: pg.Pool): Promise<void> {
     while (!this.#stopping) {
       const pauseMs = (1000 * this.#o.clients) / this.rate
       const due = performance.now() + pauseMs * (0.5 + this.#o.random())
       try {
-        await this.#transaction()
-      } catch {
+        await (this.#o.manner?.parallel === true ? this.#parallelTransaction(pool) : this.#transaction(pool))
+      } catch (error) {
+        this.failed++
+        this.lastFailure = error
         await sleep(50)
       }
       await sleep(Math.max(0, due - performance.now()))
     }
   }
 
-  async #transaction(): Promise<void> {
-    const { random, keys } = this.#o
-    const client = await this.#pool.connect()
-    let id: string | undefined
+  async #transaction(pool: pg.Pool): Promise<void> {
+    const client = await pool.connect()
     let broken = true
     try {
       await client.query('begin')
-      const key = random() < unkeyed ? null : `key-${Math.floor(random() * keys)}`
+      const { topic, key, bad } = this.#draw()
       const version = key === null ? 1 : await count(client, key)
-      id = await this.#queue.publish('order.changed', { key, version }, { tx: client, key })
+      const note = await this.#look(client, topic)
+      const payload = { key, version, ...(bad && { bad: badMark(bad) }) }
+      const id = await this.#queue.publish(topic, payload, { tx: client, key })
       this.published++
       this.rolledBack.add(id)
+      if (note) this.notes.set(id, note)
       await client.query('insert into proof_ledger (id, key, version) values ($1, $2, $3)', [id, key ?? id, version])
-      if (random() < rollbacks) {
+      if (this.#o.random() < rollbacks) {
         await client.query('rollback')
       } else {
         this.rolledBack.delete(id)
         await client.query('commit')
         this.committed++
+        const { deployments } = this.#o
+        if (note && deployments) note.until = deployments.newest.generation
       }
       broken = false
     } finally {
       client.release(broken)
     }
   }
+
+  /** As `Promise.all` invites one to write it; one that fails is rolled back, and tried again at once on its client. */
+  async #parallelTransaction(pool: pg.Pool): Promise<void> {
+    const { random } = this.#o
+    const client = await pool.connect()
+    let broken = true
+    try {
+      while (!(await this.#attempt(client, random() < violations ? 'taken' : randomUUID())));
+      broken = false
+    } finally {
+      client.release(broken)
+    }
+  }
+
+  /** False when it was rolled back. */
+  async #attempt(client: pg.PoolClient, ref: string): Promise<boolean> {
+    await client.query('begin')
+    const { topic, key } = this.#draw()
+    const last = key === null ? 1 : await count(client, key, together)
+    const messages = Array.from({ length: together }, (_, i) => ({
+      id: randomUUID(),
+      version: key === null ? 1 : last - together + 1 + i,
+    }))
+    this.published += together
+    for (const { id } of messages) this.rolledBack.add(id)
+    try {
+      await Promise.all([
+        client.query('insert into proof_orders (ref) values ($1)', [ref]),
+        ...messages.flatMap(({ id, version }) => [
+          this.#queue.publish(topic, { key, version }, { tx: client, key, id }),
+          client.query('insert into proof_ledger (id, key, version) values ($1, $2, $3)', [id, key ?? id, version]),
+        ]),
+      ])
+    } catch (error) {
+      await client.query('rollback')
+      if ((error as { readonly code?: string }).code !== '23505' && ref !== 'taken') throw error
+      return false
+    }
+    for (const { id } of messages) this.rolledBack.delete(id)
+    await client.query('commit')
+    this.committed++
+    return true
+  }
+
+  #draw(): Message {
+    const { random, keys, manner } = this.#o
+    const n = this.#drawn++
+    const topics = manner?.topics ?? ['order.changed']
+    const topic = topics[Math.floor(random() * topics.length)] as string
+    const inBurst = n >= burst.first && (n - burst.first) % burst.every < burst.length
+    if (this.bad && (inBurst || random() < bad)) {
+      // a few keys have several: those behind the first have to wait for it
+      const key = badKeys + (random() < 0.2 ? Math.floor(random() * 10) : 10 + n)
+      return { topic, key, bad: badKinds[Math.floor(random() * badKinds.length)] }
+    }
+    return { topic, key: random() < unkeyed ? null : `key-${Math.floor(random() * keys)}`, bad: undefined }
+  }
+
+  /** Which configuration the database shows; READ COMMITTED, so what is deployed later is not seen. */
+  async #look(client: pg.PoolClient, topic: string): Promise<Note | undefined> {
+    if (!this.#o.deployments) return undefined
+    const { rows } = await client.query<{ generation: number }>(
+      'select min(generation) as generation from waybill.destinations where configured',
+    )
+    return { topic, seen: rows[0]?.generation as number, at: Date.now() }
+  }
 }
 
 /** The row lock puts the transactions of a key in an order, before they publish. */
-async function count(client: pg.PoolClient, key: string): Promise<number> {
+async function count(client: pg.PoolClient, key: string, by = 1): Promise<number> {
   const { rows } = await client.query<{ version: number }>(
-    `insert into proof_counters as c (key, version) values ($1, 1)
-       on conflict (key) do update set version = c.version + 1 returning c.version`,
-    [key],
+    `insert into proof_counters as c (key, version) values ($1, $2)
+       on conflict (key) do update set version = c.version + $2 returning c.version`,
+    [key, by],
   )
   return rows[0]?.version as number
 }

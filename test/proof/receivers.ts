@@ -15,16 +15,16 @@ const taken: Manner = { stores: true, reply: { status: 204 } }
 
 /** A partner that writes down every message it took. */
 export class Partner {
-  readonly arrivals = new ArrivalLog()
+  readonly #arrivals = new Map<string, ArrivalLog>()
   /** Stored, and answered in a way that asks for another attempt. */
   denied = 0
-  manner: () => Manner = () => taken
+  manner: (body: Buffer) => Manner = () => taken
 
   async start(): Promise<string> {
-    const respond = ({ headers, body }: ReceivedRequest): Reply => {
-      const { stores, reply } = this.manner()
+    const respond = ({ url, headers, body }: ReceivedRequest): Reply => {
+      const { stores, reply } = this.manner(body)
       if (stores) {
-        this.arrivals.add(arrival(String(headers['webhook-id']), body))
+        this.arrivals(url.slice(1)).add(arrival(String(headers['webhook-id']), body))
         if (reply === 'hang' || reply === 'destroy' || (reply.status ?? 200) >= 300) this.denied++
       }
       return reply
@@ -33,12 +33,19 @@ export class Partner {
     return url
   }
 
+  /** At the path of a destination's name. */
+  arrivals(destination: string): ArrivalLog {
+    const log = this.#arrivals.get(destination) ?? new ArrivalLog()
+    this.#arrivals.set(destination, log)
+    return log
+  }
+
   behave(): void {
     this.manner = () => taken
   }
 
   forget(): void {
-    this.arrivals.clear()
+    this.#arrivals.clear()
     this.denied = 0
   }
 }

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { randomOf } from '../../scripts/demo/receiver.js'
-import { type Fault, type Scene, healed, strike } from './faults.js'
+import { type Fault, type Scene, healed, strike } from './faults/fault.js'
+import type { Load } from './load.js'
 import { openScene } from './scene.js'
 import { type Stage, untilDelivered, whatIsLeft } from './stage.js'
 import { type Tally, tally } from './tally.js'
@@ -19,6 +20,8 @@ export interface ProofResult extends Tally {
   readonly seconds: number
   readonly strikes: number
   readonly published: number
+  /** What was not as it has to be, beside what is counted. */
+  readonly complaints: readonly string[]
   /** From the end of load and faults until nothing was undelivered. */
   readonly recoveredMs: number
 }
@@ -33,20 +36,32 @@ export async function prove(stage: Stage, chosen: readonly Fault[], options: Pro
   })
   try {
     load.start()
-    const strikes = await strikeAll(scene, chosen, options.seconds)
+    const beside = chosen.filter((fault) => fault.beside)
+    const inTurn = chosen.filter((fault) => !fault.beside)
+    const ways = [...beside.map((fault) => [fault]), ...(inTurn.length > 0 ? [inTurn] : [])]
+    const struck = await Promise.all(ways.map((way) => strikeAll(scene, way, options.seconds)))
     await healed(scene)
     await load.stop()
-    const recoveredMs = await untilAllDelivered(scene)
+    const ended = performance.now()
+    const complaints: string[] = []
+    for (const fault of chosen) complaints.push(...((await fault.afterLoad?.(scene, load)) ?? []))
+    await untilAllDelivered(scene)
+    const recoveredMs = performance.now() - ended
     await scene.fleet.stop()
     return {
       ...{ fault: name, title: chosen.map((fault) => fault.title).join('; '), seed: options.seed },
-      ...{ seconds: options.seconds, strikes: strikes.length, recoveredMs: Math.round(recoveredMs) },
-      published: load.published,
+      ...{ seconds: options.seconds, strikes: struck.flat().length, recoveredMs: Math.round(recoveredMs) },
+      ...{ published: load.published, complaints: [...complaints, ...complaintsOf(load, chosen)] },
       ...(await tally(scene, load)),
     }
   } finally {
     await close()
   }
+}
+
+function complaintsOf({ failed, lastFailure }: Load, chosen: readonly Fault[]): string[] {
+  if (failed === 0 || !chosen.every((fault) => fault.undisturbed)) return []
+  return [`${failed} transactions of the application failed, the last with ${String(lastFailure)}`]
 }
 
 /** Resolves to the milliseconds until nothing was undelivered; its error says what is left. */

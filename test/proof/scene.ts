@@ -1,6 +1,7 @@
-import { type Fault, type Scene, leaseMs } from './faults.js'
+import { Deployments, firstConfiguration } from './configurations.js'
+import { type Fault, type Scene, leaseMs } from './faults/fault.js'
 import { Fleet } from './fleet.js'
-import { Load } from './load.js'
+import { Load, type Manner } from './load.js'
 import type { Stage } from './stage.js'
 
 export const shards = 2
@@ -29,7 +30,12 @@ export interface OpenScene {
 export async function openScene(stage: Stage, options: SceneOptions): Promise<OpenScene> {
   const needs = new Set(options.faults.flatMap((fault) => fault.needs ?? []))
   const set = await stage.set(needs)
-  const load = new Load({ url: set.url, keys: 40, ...options.load })
+  const first = options.faults.find((fault) => fault.first)?.first
+  const deployments = new Deployments(first ?? firstConfiguration)
+  const load = new Load({
+    ...{ url: set.url, keys: 40, deployments: first && deployments, ...options.load },
+    manner: Object.assign({}, ...options.faults.map((fault) => fault.load ?? {})) as Manner,
+  })
   const fleet = new Fleet(
     {
       ...{
@@ -39,7 +45,7 @@ export async function openScene(stage: Stage, options: SceneOptions): Promise<Op
         kafkaTopic: set.name,
       },
       ...{ leaseMs, shards, window, maintenance: options.maintenance ?? false },
-      databaseUrl: set.databaseLink.through(set.url),
+      ...{ databaseUrl: set.dispatcherUrl, configuration: deployments.newest },
       amqpUrl: stage.rabbit.link.through(stage.rabbit.url),
     },
     { spared: options.spared ?? 0 },
@@ -57,5 +63,5 @@ export async function openScene(stage: Stage, options: SceneOptions): Promise<Op
     await close()
     throw error
   }
-  return { scene: { stage, set, fleet, random: options.random }, load, close }
+  return { scene: { stage, set, fleet, deployments, random: options.random }, load, close }
 }

@@ -1,11 +1,14 @@
 import { randomBytes } from 'node:crypto'
 import { connect } from 'amqplib'
 import kafkajs from 'kafkajs'
+import { applyRoles } from '../../src/db/roles.js'
 import { createTopic } from '../../scripts/services/kafka-topics.js'
 import { Cluster } from '../support/cluster.js'
 import { type HalfOpenProxy, startHalfOpenProxy } from '../support/half-open-proxy.js'
 import { SmallDisk } from '../support/small-disk.js'
-import { startSwitchProxy } from '../support/switch-proxy.js'
+import { applyMigrations } from '../support/migrations.js'
+import { type ReadRouter, startReadRouter } from '../support/read-router.js'
+import { type SwitchProxy, startSwitchProxy } from '../support/switch-proxy.js'
 import { waitFor } from '../support/wait-for.js'
 import { WallClock } from '../support/wall-clock.js'
 import { withClient } from '../support/with-client.js'
@@ -39,35 +42,36 @@ export class Stage {
     const name = `proof-${randomBytes(4).toString('hex')}`
     const clock = needs.has('clocks') ? await WallClock.create() : undefined
     const walDisk = needs.has('small disk') ? await SmallDisk.create(walDiskBytes) : undefined
-    const cluster = await Cluster.create(walDisk ? { max_wal_size: '48MB', min_wal_size: '32MB' } : {}, {
-      ...(clock && { env: clock.env }),
-      ...(walDisk && { walDirectory: walDisk.directory }),
-    })
+    const cluster = needs.has('promoted stand-by')
+      ? await promotedAfterInstalling()
+      : await Cluster.create(walDisk ? { max_wal_size: '48MB', min_wal_size: '32MB' } : {}, {
+          ...(clock && { env: clock.env }),
+          ...(walDisk && { walDirectory: walDisk.directory }),
+        })
     const brokers = needs.has('three brokers') ? await (this.#three ??= OwnServer.kafkaNodes(3)) : [this.kafka]
     const newServer = needs.has('new server') ? await Cluster.blank() : undefined
-    const standby = needs.has('standby') ? await cluster.standby() : undefined
-    const address = await startSwitchProxy(cluster.port)
-    const databaseLink = await startHalfOpenProxy({ port: address.port })
+    const takesBack = needs.has('lagging stand-by')
+    const standby = takesBack || needs.has('stand-by') ? await cluster.standby() : undefined
+    const applications = await startSwitchProxy(cluster.port)
+    const dispatchers = await startSwitchProxy(cluster.port)
+    const router = standby && needs.has('read router') ? await startReadRouter(dispatchers, standby) : undefined
+    const databaseLink = await startHalfOpenProxy({ port: (router ?? dispatchers).port })
     const webhookLink = await startHalfOpenProxy({ port: Number(new URL(this.webhookUrl).port) })
     await Promise.all([this.#createTopic(name, brokers), this.declareQueue(name)])
     this.partner.forget()
     this.partner.behave()
+    this.rabbit.link.restore()
+    const url = `postgres://postgres@127.0.0.1:${applications.port}/postgres`
+    const role = needs.has('dispatcher role') ? await createDispatcherRole(cluster.url) : 'postgres'
     return {
-      ...{
-        name,
-        cluster,
-        standby,
-        newServer,
-        brokers,
-        clock,
-        walDisk,
-        address,
-        databaseLink,
-        webhookLink,
-        drained: new ArrivalLog(),
-        silenced: [],
+      ...{ name, cluster, standby, newServer, takesBack, brokers, clock, walDisk, router, databaseLink, webhookLink },
+      ...{ drained: new ArrivalLog(), silenced: [], url, applications, dispatchers },
+      dispatcherUrl: databaseLink.through(url.replace('postgres@', `${role}@`)),
+      address: {
+        switchTo: (port) => {
+          for (const each of [applications, dispatchers]) each.switchTo(port)
+        },
       },
-      url: `postgres://postgres@127.0.0.1:${address.port}/postgres`,
     }
   }
 
@@ -113,9 +117,18 @@ export interface StageSet {
   readonly clock: WallClock | undefined
   /** That the database's write-ahead log is on. */
   readonly walDisk: SmallDisk | undefined
+  /** A commit that its client saw go through may be gone with the old primary. */
+  readonly takesBack: boolean
   /** The database as everybody knows it; a failover points it elsewhere. */
   readonly address: { switchTo(port: number): void }
+  /** The same, as publishers know it, and as dispatchers do. */
+  readonly applications: SwitchProxy
+  readonly dispatchers: SwitchProxy
+  /** Of publishers. */
   readonly url: string
+  readonly dispatcherUrl: string
+  /** Between the dispatchers and the database. */
+  readonly router: ReadRouter | undefined
   /** Between the dispatchers and the database. */
   readonly databaseLink: HalfOpenProxy
   readonly webhookLink: HalfOpenProxy
@@ -126,9 +139,32 @@ export interface StageSet {
 }
 
 /** What a fault needs of the stage beyond the usual. */
-export type Need = 'standby' | 'new server' | 'clocks' | 'small disk' | 'three brokers'
+export type Need =
+  | ('stand-by' | 'lagging stand-by' | 'promoted stand-by' | 'read router' | 'new server')
+  | ('clocks' | 'small disk' | 'three brokers' | 'dispatcher role')
 
 const walDiskBytes = 128 * 1024 * 1024
+
+/** A primary that was a stand-by when Waybill was installed, and was promoted as soon as it had all of that. */
+async function promotedAfterInstalling(): Promise<Cluster> {
+  const primary = await Cluster.blank()
+  const standby = await primary.standby()
+  await applyMigrations(primary.url)
+  await standby.caughtUpWith(primary)
+  await standby.promote()
+  await primary.crash()
+  return standby
+}
+
+/** A login that has what the documentation gives dispatchers, and no more. */
+async function createDispatcherRole(url: string): Promise<string> {
+  const name = 'proof_dispatcher'
+  await withClient(url, async (client) => {
+    await applyRoles(client)
+    await client.query(`create role ${name} login in role waybill_dispatcher`)
+  })
+  return name
+}
 
 /** Resolves when every lane has read everything and nothing is parked; to the milliseconds that took. */
 export async function untilDelivered(url: string, timeoutMs: number): Promise<number> {
@@ -156,9 +192,10 @@ export async function whatIsLeft(url: string): Promise<string> {
 async function isDelivered(url: string): Promise<boolean> {
   const { rows } = await withClient(url, (client) =>
     client.query<{ done: boolean }>(
-      `select count(*) = 4 * (select max(shards) from waybill.lane_status) and bool_and(lag_messages = 0)
-              and not exists (select from waybill.deliveries) as done
-         from waybill.lane_status`,
+      `with configured as (select name, shards from waybill.destinations where configured)
+       select count(*) = (select sum(shards) from configured) and bool_and(lag_messages = 0)
+              and not exists (select from waybill.deliveries where destination in (select name from configured)) as done
+         from waybill.lane_status where destination in (select name from configured)`,
     ),
   )
   return rows[0]?.done === true

@@ -1,14 +1,20 @@
 import { type Arrival, judge } from '../../scripts/demo/verdict.js'
 import { withClient } from '../support/with-client.js'
-import type { Scene } from './faults.js'
+import type { ArrivalLog } from './arrival-log.js'
+import { type Note, usual } from './configurations.js'
+import type { Scene } from './faults/fault.js'
 import type { Load } from './load.js'
 import { drainQueue, readJobs, readTopic } from './receivers.js'
 import { shards, window } from './scene.js'
 
 export interface DestinationCount {
   readonly destination: string
+  /** Committed, and wanted there by what was deployed then. */
+  readonly wanted: number
+  /** Of these. */
   readonly delivered: number
   readonly lost: number
+  /** Never committed, or not wanted there by anything that was deployed then. */
   readonly phantoms: number
   /** Delivered, and then its commit was taken back by a failover to a stand-by that never had it. */
   readonly takenBack: number
@@ -27,22 +33,31 @@ export interface Tally {
 }
 
 /** Compares what was committed with what every receiver holds, once the dispatchers have ended. */
-export async function tally({ stage, set, fleet }: Scene, load: Load): Promise<Tally> {
+export async function tally({ stage, set, fleet, deployments }: Scene, load: Load): Promise<Tally> {
   const ledger = await load.ledger()
   set.drained.addAll(await drainQueue(stage.rabbit.url, set.name))
   const brokers = set.brokers.map(({ url }) => url)
-  const arrivals: [string, Iterable<Arrival>, boolean][] = [
-    ['webhook', stage.partner.arrivals, true],
-    ['rabbitmq', set.drained, true],
-    ['kafka', await readTopic(brokers, set.name), true],
-    ['jobs', await readJobs(set.url), false],
+  const { partner } = stage
+  const arrivals: [string, string, Iterable<Arrival>][] = [
+    ['crm', 'webhook', partner.arrivals('crm')],
+    ['bus', 'rabbitmq', set.drained],
+    ['lake', 'kafka', await readTopic(brokers, set.name)],
+    ['work', 'jobs', await readJobs(set.url)],
   ]
-  const destinations = arrivals.map(([destination, list, ordered]) => {
+  for (const name of deployments.destinations)
+    if (!usual.some((each) => each === name)) arrivals.push([name, name, partner.arrivals(name)])
+  const noteOf = (id: string): Note | undefined => load.notes.get(id)
+  const destinations = arrivals.map(([name, destination, list]) => {
     // only with a failover may a commit that its client saw go through be gone
-    const takenBack = set.standby ? countTakenBack(ledger, list, load.rolledBack) : 0
-    const verdict = judge(ledger, list, { ordered })
+    const takenBack = set.takesBack ? countTakenBack(ledger, list, load.rolledBack) : 0
+    const those = (answer: 'yes' | 'either'): Iterable<Arrival> =>
+      filtered(ledger, ({ id }) => deployments.isWanted(name, noteOf(id)) === answer)
+    const verdict = judge(those('yes'), list, {
+      optional: those('either'),
+      ordered: name === 'work' ? false : (id) => deployments.isOrdered(name, noteOf(id)),
+    })
     return {
-      ...{ destination, takenBack },
+      ...{ destination, takenBack, wanted: verdict.published },
       ...{ delivered: verdict.delivered, lost: verdict.lost, duplicates: verdict.duplicates },
       phantoms: verdict.phantoms - takenBack,
       outOfOrder: verdict.outOfOrder ?? null,
@@ -52,6 +67,10 @@ export async function tally({ stage, set, fleet }: Scene, load: Load): Promise<T
   const duplicatesAllowed = starts * window + stage.partner.denied
   const jobsTwiceAllowed = set.newServer ? load.clients : 0
   return { committed: ledger.length, destinations, jobsTwiceAllowed, duplicatesAllowed }
+}
+
+function* filtered(ledger: ArrivalLog, fits: (arrival: Arrival) => boolean): Generator<Arrival> {
+  for (const arrival of ledger) if (fits(arrival)) yield arrival
 }
 
 function countTakenBack(ledger: Iterable<Arrival>, list: Iterable<Arrival>, rolledBack: ReadonlySet<string>): number {

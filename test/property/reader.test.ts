@@ -105,7 +105,12 @@ async function prepareReading(
   const lane = seen.lanes[0]
   if (!lane) throw new Error('no lane')
   const holder = '01900000-0000-7000-8000-000000000002'
-  const epoch = await acquireLane(pool, lane, { holder, dispatcher: id, nonce: seen.nonce, generation: seen.generation }, 2000)
+  const epoch = await acquireLane(
+    pool,
+    lane,
+    { holder, dispatcher: id, nonce: seen.nonce, generation: seen.generation },
+    2000,
+  )
   if (epoch === undefined) throw new Error('lane not acquired')
   const fence = { laneId: lane.id, epoch, holder, nonce: seen.nonce }
   return new Reading(database, new PostgresLogReader(pool, seen.nonce, nearSeqs), fence, unprobed)

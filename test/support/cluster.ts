@@ -157,6 +157,15 @@ export class Cluster {
     await this.#control(['-w', 'promote'])
   }
 
+  /** Resolves when this stand-by has replayed all that its primary has written so far. */
+  async caughtUpWith(primary: Cluster): Promise<void> {
+    const { rows } = await withClient(primary.url, (client) =>
+      client.query<{ lsn: string }>('select pg_current_wal_lsn()::text as lsn'),
+    )
+    const replayed = `select pg_last_wal_replay_lsn() >= '${rows[0]?.lsn}' as yes`
+    await waitFor(() => says(this.url, replayed), { what: 'the stand-by has replayed everything' })
+  }
+
   /** How often the server's log says it. */
   async saidTimes(words: string): Promise<number> {
     return (await readFile(this.#logFile, 'utf8')).split(words).length - 1

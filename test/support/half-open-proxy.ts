@@ -1,6 +1,6 @@
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 import { onFileEnd } from './cleanup.js'
-import { ProxiedConnection, type Direction } from './proxied-connection.js'
+import { ProxiedConnection, type Direction, type ProxyMode } from './proxied-connection.js'
 
 export { type Direction } from './proxied-connection.js'
 
@@ -19,6 +19,8 @@ export interface HalfOpenProxy {
   delay(milliseconds: number): void
   /** Throws away what comes in this direction: a stream with a hole, unlike what `swallow` holds for later. */
   drop(direction?: Direction | 'both'): void
+  /** Resets each connection on which a client sends these bytes, in place of them, until `restore`; tells of each. */
+  cutWhere(bytes: Buffer, onCut: () => void): void
   /** Forwards again, first what was swallowed, as TCP does when the cable is back. */
   restore(): void
   /** Resets all connections of now; new ones are welcome. */
@@ -35,7 +37,10 @@ export async function startHalfOpenProxy(target: {
   readonly port: number
 }): Promise<HalfOpenProxy> {
   const open = new Set<ProxiedConnection>()
-  const mode = { swallow: new Set<Direction>(), drop: new Set<Direction>(), delayMs: 0, refuse: false }
+  const mode = {
+    ...{ swallow: new Set<Direction>(), drop: new Set<Direction>(), delayMs: 0, refuse: false },
+    cutWhere: undefined as ProxyMode['cutWhere'],
+  }
 
   const server = createServer({ allowHalfOpen: true }, (client: Socket) => {
     if (mode.refuse) {
@@ -84,7 +89,11 @@ export async function startHalfOpenProxy(target: {
     delay(milliseconds) {
       mode.delayMs = milliseconds
     },
+    cutWhere(bytes, onCut) {
+      mode.cutWhere = { bytes, onCut }
+    },
     restore() {
+      mode.cutWhere = undefined
       mode.swallow.clear()
       mode.drop.clear()
       mode.delayMs = 0

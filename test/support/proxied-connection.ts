@@ -6,6 +6,8 @@ export interface ProxyMode {
   readonly swallow: ReadonlySet<Direction>
   readonly drop: ReadonlySet<Direction>
   readonly delayMs: number
+  /** A connection on which a client sends this is reset in place of it. */
+  readonly cutWhere: { readonly bytes: Buffer; readonly onCut: () => void } | undefined
 }
 
 /** What one side did and the other side is to see, in order, and not before `dueAt`. */
@@ -20,6 +22,8 @@ export class ProxiedConnection {
   readonly #mode: ProxyMode
   readonly #onClose: () => void
   #forgotten = false
+  /** The end of what the client sent: what is looked for may come in two chunks. */
+  #sent: Buffer = Buffer.alloc(0)
 
   constructor(client: Socket, upstream: Socket, mode: ProxyMode, onClose: () => void) {
     this.#sockets = { toServer: { from: client, to: upstream }, toClient: { from: upstream, to: client } }
@@ -34,6 +38,10 @@ export class ProxiedConnection {
   #follow(direction: Direction): void {
     const { from, to } = this.#sockets[direction]
     from.on('data', (chunk: Buffer) => {
+      if (direction === 'toServer' && this.#isToCut(chunk)) {
+        this.#mode.cutWhere?.onCut()
+        return this.reset()
+      }
       if (!this.#mode.drop.has(direction)) this.#pass(direction, { kind: 'data', chunk, dueAt: this.#dueAt() })
     })
     from.on('end', () => this.#pass(direction, { kind: 'end', dueAt: this.#dueAt() }))
@@ -41,6 +49,15 @@ export class ProxiedConnection {
     from.on('close', () => {
       if (to.destroyed) this.#onClose()
     })
+  }
+
+  #isToCut(chunk: Buffer): boolean {
+    const { cutWhere } = this.#mode
+    if (!cutWhere) return false
+    const { bytes } = cutWhere
+    const seen = Buffer.concat([this.#sent, chunk])
+    this.#sent = Buffer.from(seen.subarray(Math.max(0, seen.length - bytes.length + 1)))
+    return seen.includes(bytes)
   }
 
   #dueAt(): number {

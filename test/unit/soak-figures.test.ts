@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { randomOf } from '../../scripts/demo/receiver.js'
 import { ArrivalLog } from '../proof/arrival-log.js'
 import { median, slope } from '../proof/soak/figures.js'
-import type { Fault } from '../proof/faults.js'
+import type { Fault } from '../proof/faults/fault.js'
 import { type Stretch, highestFlat, judgeStretch } from '../proof/soak/rate.js'
 import type { ProcessSample, Sample } from '../proof/soak/samples.js'
 import { drawn, repeatable } from '../proof/soak/strikes.js'
@@ -134,7 +134,7 @@ describe('what a soak is judged by', () => {
   })
   const minutes = [1, 5, 6, 12, 18, 24, 30]
   const destination = (name: string) => ({
-    ...{ destination: name, delivered: 100, lost: 0, phantoms: 0, takenBack: 0, duplicates: 0 },
+    ...{ destination: name, wanted: 100, delivered: 100, lost: 0, phantoms: 0, takenBack: 0, duplicates: 0 },
     outOfOrder: name === 'jobs' ? null : 0,
   })
   const fine: SoakFigures = {

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { says } from '../../support/cluster.js'
 import { waitFor } from '../../support/wait-for.js'
-import type { Scene } from '../faults.js'
+import type { Scene } from '../faults/fault.js'
 import type { Load } from '../load.js'
 import { untilAllDelivered } from '../run.js'
 

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { randomOf } from '../../../scripts/demo/receiver.js'
 import { withClient } from '../../support/with-client.js'
-import { type Fault, healed } from '../faults.js'
+import { type Fault, healed } from '../faults/fault.js'
 import { drainQueue } from '../receivers.js'
 import { untilAllDelivered } from '../run.js'
 import { type OpenScene, openScene } from '../scene.js'

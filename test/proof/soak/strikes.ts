@@ -1,12 +1,14 @@
-import { type Fault, type Scene, faults, strike } from '../faults.js'
+import { type Fault, type Scene, strike } from '../faults/fault.js'
+import { faults } from '../faults/index.js'
 import { waitFor } from '../../support/wait-for.js'
 import { withClient } from '../../support/with-client.js'
 import { readCpuTimes, sharesOf } from './machine.js'
 
 /**
- * Faults that leave the same servers running, so that they can strike for hours. Left out: `failover`, `dump-restore` and
- * the switch-overs, after which the database is another; `kafka-leader`, which needs three brokers; `disk-full`, for which
- * the write-ahead log would live on a disk of 128 MiB all the time.
+ * Faults that leave the same servers running, so that they can strike for hours. Left out: `failover`, `dump-restore`, the
+ * switch-overs and the promotions, after which the database is another; `kafka-leader`, which needs three brokers;
+ * `disk-full`, for which the write-ahead log would live on a disk of 128 MiB all the time; deployments, which end the
+ * dispatcher whose memory is watched; what needs another application, other roles or a router.
  */
 export const repeatable: readonly Fault[] = [
   ...['kill', 'freeze', 'clock-dispatcher'],

@@ -1,4 +1,4 @@
-import { leaseMs } from '../faults.js'
+import { leaseMs } from '../faults/fault.js'
 import { dispatchers, shards, window } from '../scene.js'
 import type { Tally } from '../tally.js'
 import { median } from './figures.js'
