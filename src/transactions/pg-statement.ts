@@ -32,8 +32,8 @@ interface GivenStatement {
   readonly name: string
   readonly text: string
   readonly values: readonly (string | null)[]
-  /** False: it gives no rows but says that it inserted one, so the server isn't asked what columns there are. */
-  readonly answers: boolean
+  /** What is given where it inserted a row: the server isn't asked what columns there are. Undefined: it gives rows. */
+  readonly rows: readonly unknown[] | undefined
   /** Asked when its turn has come, in the turn in which it is sent. What it gives is what the statement rejects with. */
   readonly refuse: () => Error | undefined
 }
@@ -49,7 +49,16 @@ interface PgStatement extends GivenStatement {
   callback: (error?: Error | null, result?: unknown) => void
   /** What came of it; shared with copies. */
   readonly result: { readonly rows: Record<string, string | null>[]; columns: string[]; tag: string }
-  submit(this: PgStatement, connection: PgConnection): Error | null
+  readonly submit: typeof submit
+  readonly handleRowDescription: typeof handleRowDescription
+  readonly handleDataRow: typeof handleDataRow
+  readonly handleCommandComplete: typeof handleCommandComplete
+  readonly handleReadyForQuery: typeof handleReadyForQuery
+  readonly handleError: typeof handleError
+  readonly handlePortalSuspended: () => void
+  readonly handleEmptyQuery: () => void
+  readonly handleCopyInResponse: () => void
+  readonly handleCopyData: () => void
 }
 
 type Settle = PgStatement['callback']
@@ -58,9 +67,11 @@ type Settle = PgStatement['callback']
 export async function runPgStatement(client: PgClient, given: GivenStatement): Promise<readonly unknown[]> {
   try {
     return await new Promise<readonly unknown[]>((resolve, reject) => {
-      const statement = makeStatement(given, (error) => (error ? reject(error) : resolve(statement.result.rows)))
+      const statement = makeStatement(given, (error) =>
+        error ? reject(error) : resolve(given.rows ?? statement.result.rows),
+      )
       const returned: unknown = (client as unknown as { query(statement: PgStatement): unknown }).query(statement)
-      if (returned !== statement) listenTo(returned, () => resolve(statement.result.rows), reject)
+      if (returned !== statement) listenTo(returned, () => resolve(given.rows ?? statement.result.rows), reject)
     })
   } catch (error) {
     // as pg does: from the caller, not from the socket
@@ -96,7 +107,7 @@ export function handsOn(client: PgClient, isBusy: boolean): boolean {
     handed = true
     return new Error('never sent')
   }
-  const probe = makeStatement({ name: '', text: '', values: [], answers: false, refuse }, () => undefined)
+  const probe = makeStatement({ name: '', text: '', values: [], rows: [], refuse }, () => undefined)
   try {
     const returned: unknown = (client as unknown as { query(statement: PgStatement): unknown }).query(probe)
     if (returned !== probe) {
@@ -135,70 +146,73 @@ function makeStatement(given: GivenStatement, callback: Settle): PgStatement {
     name: given.name,
     text: given.text,
     values: given.values,
-    answers: given.answers,
+    rows: given.rows,
     refuse: given.refuse,
     callback,
     result: { rows: [], columns: [], tag: '' },
-    ...methods,
+    // one by one: a spread here takes 1 µs
+    submit,
+    handleRowDescription,
+    handleDataRow,
+    handleCommandComplete,
+    handleReadyForQuery,
+    handleError,
+    handlePortalSuspended: nothing,
+    handleEmptyQuery: nothing,
+    handleCopyInResponse: nothing,
+    handleCopyData: nothing,
   }
 }
 
 const nothing = (): void => undefined
 
-const methods = {
-  /** Gives an error in place of sending, as the contract has it. */
-  submit(this: PgStatement, connection: PgConnection): Error | null {
-    const refusal = this.refuse()
-    if (refusal !== undefined) return refusal
-    const { name, text, values } = this
-    const { stream, parsedStatements, submittedNamedStatements } = connection
-    const known = name === '' ? undefined : (parsedStatements[name] ?? submittedNamedStatements?.[name])
-    if (known !== undefined && known !== text) {
-      return new Error(`Prepared statements must be unique - '${name}' was used for a different statement`)
+/** Gives an error in place of sending, as the contract has it. */
+function submit(this: PgStatement, connection: PgConnection): Error | null {
+  const refusal = this.refuse()
+  if (refusal !== undefined) return refusal
+  const { name, text, values } = this
+  const { stream, parsedStatements, submittedNamedStatements } = connection
+  const known = name === '' ? undefined : (parsedStatements[name] ?? submittedNamedStatements?.[name])
+  if (known !== undefined && known !== text) {
+    return new Error(`Prepared statements must be unique - '${name}' was used for a different statement`)
+  }
+  stream.cork?.()
+  try {
+    if (known === undefined) {
+      connection.parse({ name, text })
+      if (submittedNamedStatements && name !== '') submittedNamedStatements[name] = text
     }
-    stream.cork?.()
-    try {
-      if (known === undefined) {
-        connection.parse({ name, text })
-        if (submittedNamedStatements && name !== '') submittedNamedStatements[name] = text
-      }
-      connection.bind({ statement: name, values })
-      if (this.answers) connection.describe({ type: 'P', name: '' })
-      connection.execute()
-      connection.sync()
-    } finally {
-      stream.uncork?.()
-    }
-    return null
-  },
+    connection.bind({ statement: name, values })
+    if (this.rows === undefined) connection.describe({ type: 'P', name: '' })
+    connection.execute()
+    connection.sync()
+  } finally {
+    stream.uncork?.()
+  }
+  return null
+}
 
-  handleRowDescription(this: PgStatement, message: { fields: { name: string }[] }): void {
-    this.result.columns = message.fields.map(({ name }) => name)
-  },
+function handleRowDescription(this: PgStatement, message: { fields: { name: string }[] }): void {
+  this.result.columns = message.fields.map(({ name }) => name)
+}
 
-  /** All of our columns are text, and binary formats were not asked for. */
-  handleDataRow(this: PgStatement, message: { fields: (string | null)[] }): void {
-    const { columns, rows } = this.result
-    rows.push(Object.fromEntries(columns.map((name, index) => [name, message.fields[index] ?? null])))
-  },
+/** All of our columns are text, and binary formats were not asked for. */
+function handleDataRow(this: PgStatement, message: { fields: (string | null)[] }): void {
+  const { columns, rows } = this.result
+  rows.push(Object.fromEntries(columns.map((name, index) => [name, message.fields[index] ?? null])))
+}
 
-  handleCommandComplete(this: PgStatement, message: { text?: string }): void {
-    this.result.tag = message.text ?? ''
-  },
+function handleCommandComplete(this: PgStatement, message: { text?: string }): void {
+  this.result.tag = message.text ?? ''
+}
 
-  handleReadyForQuery(this: PgStatement): void {
-    const { rows, tag } = this.result
-    if (!this.answers && tag !== 'INSERT 0 1') {
-      this.callback(new Error(`the database inserted no message: a trigger or a rule on waybill.messages keeps it out`))
-    } else this.callback(null, { rows })
-  },
+function handleReadyForQuery(this: PgStatement): void {
+  const { rows, tag } = this.result
+  if (this.rows !== undefined && tag !== 'INSERT 0 1') {
+    this.callback(new Error(`the database inserted no message: a trigger or a rule on waybill.messages keeps it out`))
+  } else this.callback(null, { rows })
+}
 
-  handleError(this: PgStatement, error: Error): void {
-    this.callback(error)
-  },
-
-  handlePortalSuspended: nothing,
-  handleEmptyQuery: nothing,
-  handleCopyInResponse: nothing,
-  handleCopyData: nothing,
+function handleError(this: PgStatement, error: Error): void {
+  this.callback(error)
 }

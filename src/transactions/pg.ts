@@ -1,4 +1,4 @@
-import { type Statement, runWithPg } from '../core/statement.js'
+import { runWithPg } from '../core/statement.js'
 import { endedSinceTheCall, notOpen, type OpenTransaction, type RunOptions, type TransactionKind } from './kind.js'
 import {
   clientBehind,
@@ -27,49 +27,40 @@ export const pg: TransactionKind = (tx, how) => {
   const client = clientBehind(tx)
   if (isUnconnected(client)) throw notInTransaction(null, how.txOnly)
   const busy = isBusy(client)
-  if (takesSubmittable(client) && handsOn(client, busy)) return new InQueue(client, how)
+  if (takesSubmittable(client) && handsOn(client, busy)) return inQueue(client, how)
   return withoutSubmitting(client, how, busy)
 }
 
-class InQueue implements OpenTransaction {
-  #hasMoved: (() => boolean) | undefined
-  #heldIn: Error | undefined
-  readonly #client: PgClient
-  readonly #how: RunOptions
-
-  constructor(client: PgClient, how: RunOptions) {
-    this.#client = client
-    this.#how = how
-    listenToStatus(client)
-  }
-
-  readonly run = (statement: Statement): Promise<readonly unknown[]> => {
-    const { name, text, values } = statement.unanswered ?? statement
-    const answered = runPgStatement(this.#client, {
-      name: this.#how.prepared ? name : '',
-      text,
-      values,
-      answers: statement.unanswered === undefined,
-      refuse: this.#refuse,
-    })
-    return statement.unanswered === undefined ? answered : answered.then(() => statement.unanswered?.rows ?? [])
-  }
-
-  /** A statement that is never sent keeps its place in the queue: which transaction is open there is what counts. */
-  readonly hold = (): void => {
-    const take = (): Error => {
-      this.#heldIn = refusalOf(this.#client, this.#how)
-      this.#hasMoved = watchTransaction(this.#client)
-      return new Error('never sent')
-    }
-    runPgStatement(this.#client, { name: '', text: '', values: [], answers: false, refuse: take }).catch(
-      () => undefined,
-    )
-  }
-
-  readonly #refuse = (): Error | undefined => {
-    if (this.#heldIn !== undefined) return this.#heldIn
-    return this.#hasMoved?.() === true ? endedSinceTheCall() : refusalOf(this.#client, this.#how)
+function inQueue(client: PgClient, how: RunOptions): OpenTransaction {
+  listenToStatus(client)
+  let hasMoved: (() => boolean) | undefined
+  let heldIn: Error | undefined
+  const refuse = (): Error | undefined =>
+    heldIn ?? (hasMoved?.() === true ? endedSinceTheCall() : refusalOf(client, how))
+  return {
+    run({ name, text, values, unanswered }) {
+      return runPgStatement(
+        client,
+        unanswered
+          ? {
+              name: how.prepared ? unanswered.name : '',
+              text: unanswered.text,
+              values: unanswered.values,
+              rows: unanswered.rows,
+              refuse,
+            }
+          : { name: how.prepared ? name : '', text, values, rows: undefined, refuse },
+      )
+    },
+    // a statement that is never sent keeps its place in the queue: which transaction is open there is what counts
+    hold() {
+      const take = (): Error => {
+        heldIn = refusalOf(client, how)
+        hasMoved = watchTransaction(client)
+        return new Error('never sent')
+      }
+      runPgStatement(client, { name: '', text: '', values: [], rows: [], refuse: take }).catch(() => undefined)
+    },
   }
 }
 

@@ -101,14 +101,14 @@ export function proxyOf(now: () => object, target: object = {}): object {
 
 /** `tx` is the proxy, which stands for what was given. */
 export function throughProxy(form: Form, proxy: object, store: AsyncLocalStorage<object>): Form {
-  const through = ({ tx, query, savepoint }: Handle): Handle => ({
+  const through = ({ query, savepoint }: Handle): Handle => ({
     tx: proxy as Transaction,
     query,
-    savepoint: (work) => savepoint((inner) => store.run(inner.tx as object, () => work(through(inner)))),
+    savepoint: (work) => savepoint((inner) => store.run(inner.tx, () => work(through(inner)))),
   })
   return {
     ...form,
-    transaction: (work) => form.transaction((given) => store.run(given.tx as object, () => work(through(given)))),
+    transaction: (work) => form.transaction((given) => store.run(given.tx, () => work(through(given)))),
   }
 }
 
@@ -117,7 +117,7 @@ export const pgForms: Readonly<Record<string, (url: string) => Form>> = {
   'pg, tried again on its client': (url) => ({ ...pooled(url, pg, { again: true }), exact: true }),
   'pg before 8.21': (url) => ({ ...pooled(url, older, { again: true }), exact: true }),
   'pg, binary': (url) => pooled(url, pg, { config: { binary: true } as pg.PoolConfig }),
-  'pg that pipelines': (url) => pooled(url, pg, { config: { pipeline: true } as pg.PoolConfig }),
+  'pg that pipelines': (url) => pooled(url, pg, { config: { pipeline: true } }),
   'pg, query hands on': (url) =>
     pooled(url, pg, {
       wrap: replaced(
@@ -130,7 +130,7 @@ export const pgForms: Readonly<Record<string, (url: string) => Form>> = {
     pooled(url, pg, {
       wrap: replaced(
         (query) =>
-          async (...given) => (await undefined, query(...given)),
+          async (...given) => (await Promise.resolve(), query(...given)),
       ),
     }),
   'pg, query copies': (url) =>

@@ -46,7 +46,7 @@ function controlledHandle(trx: ControlledTransaction<unknown, string[]>): Handle
     async savepoint(work) {
       const inner = await trx.savepoint('s').execute()
       try {
-        await work(controlledHandle(inner as never))
+        await work(controlledHandle(inner))
       } catch (error) {
         await inner.rollbackToSavepoint('s').execute()
         throw error
@@ -75,7 +75,7 @@ const controlled: Make = (url) => {
     async transaction(work) {
       const trx = await db.startTransaction().execute()
       try {
-        await work(controlledHandle(trx as never))
+        await work(controlledHandle(trx))
         await trx.commit().execute()
       } catch (error) {
         await trx.rollback().execute()
@@ -110,7 +110,7 @@ const drizzlePostgresJs: Make = (url) => {
 
 function postgresJsHandle(tx: postgres.TransactionSql): Handle {
   return {
-    tx: tx as unknown as Transaction,
+    tx: tx,
     query: (text) => tx.unsafe(text),
     savepoint: (work) => tx.savepoint((inner) => work(postgresJsHandle(inner))),
   }
@@ -125,8 +125,8 @@ const postgresJs: Make = (url) => {
 
 function knexHandle(trx: KnexInstance.Transaction): Handle {
   return {
-    tx: trx as unknown as Transaction,
-    query: async (text) => trx.raw(text),
+    tx: trx,
+    query: (text) => trx.raw(text),
     savepoint: (work) => trx.transaction((inner) => work(knexHandle(inner))),
   }
 }
@@ -138,7 +138,7 @@ const knex: Make = (url) => {
 const sequelize: Make = (url) => {
   const db = new Sequelize(url, { dialect: 'postgres', logging: false, pool: { max: 2 } })
   const handle = (transaction: SequelizeTransaction): Handle => ({
-    tx: transaction as unknown as Transaction,
+    tx: transaction,
     query: (text) => db.query(text, { transaction }),
     savepoint: (work) => db.transaction({ transaction }, (inner) => work(handle(inner))),
   })
@@ -147,7 +147,7 @@ const sequelize: Make = (url) => {
 
 function managerHandle(manager: typeorm1.EntityManager): Handle {
   return {
-    tx: manager as unknown as Transaction,
+    tx: manager,
     query: (text) => manager.query(text),
     savepoint: (work) => manager.transaction((inner) => work(managerHandle(inner))),
   }
@@ -174,7 +174,7 @@ const runner =
         const own = source.createQueryRunner()
         try {
           await own.startTransaction()
-          await work({ ...managerHandle(own.manager), tx: own as unknown as Transaction })
+          await work({ ...managerHandle(own.manager), tx: own })
           await own.commitTransaction()
         } catch (error) {
           await own.rollbackTransaction()
@@ -203,7 +203,7 @@ const keptRunner =
         const own = idle.pop() ?? (await new Promise<typeorm1.QueryRunner>((resolve) => waiting.push(resolve)))
         try {
           await own.startTransaction()
-          await work({ ...managerHandle(own.manager), tx: own as unknown as Transaction })
+          await work({ ...managerHandle(own.manager), tx: own })
           await own.commitTransaction()
         } catch (error) {
           await own.rollbackTransaction()
@@ -224,7 +224,7 @@ const Row = new EntitySchema<{ ref: string }>({
 })
 function mikroHandle(em: SqlEntityManager): Handle {
   return {
-    tx: em as unknown as Transaction,
+    tx: em,
     query: (text) => em.execute(text),
     savepoint: (work) => em.transactional((inner) => work(mikroHandle(inner))),
   }

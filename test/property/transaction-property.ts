@@ -6,9 +6,9 @@ import type { TestDatabase } from '../support/database.js'
 export interface Handle {
   readonly tx: Transaction
   /** A statement of the application's own, in it. */
-  query(sql: string): PromiseLike<unknown>
+  readonly query: (sql: string) => PromiseLike<unknown>
   /** What `work` does is rolled back alone when it throws. */
-  savepoint(work: (inner: Handle) => Promise<void>): PromiseLike<unknown>
+  readonly savepoint: (work: (inner: Handle) => Promise<void>) => PromiseLike<unknown>
 }
 
 /** A library, or one way of using it, over two connections. */
@@ -23,6 +23,8 @@ export interface Form {
    * one has begun, and its rollback takes the message with it: they are awaited before.
    */
   readonly exact?: boolean
+  /** True where statements of one transaction overtake one another: what was called in a savepoint is awaited in it. */
+  readonly unordered?: boolean
 }
 
 /** For a table of the application's own; the row `taken` is there. */
@@ -123,7 +125,11 @@ export async function holds(form: Form, database: TestDatabase, name: string, se
           await Promise.resolve(
             handle.savepoint(async (nested) => {
               await nested.query(`insert into own_rows values ('${inner}')`)
-              await within(nested, inner)
+              try {
+                await within(nested, inner)
+              } finally {
+                if (form.unordered === true) await Promise.all(started.map(({ settled }) => settled))
+              }
               if (random() < 0.4) throw new Planned('the savepoint is rolled back')
             }),
           ).catch(() => undefined)
