@@ -1,7 +1,7 @@
 import { PrismaPg } from '@prisma/adapter-pg'
 import { afterAll, beforeAll, describe, it } from 'vitest'
 import { PrismaPg as PrismaPg6 } from 'prisma6-adapter-pg'
-import type { PrismaTransaction, Transaction } from '../../src/index.js'
+import type { PrismaTransaction } from '../../src/index.js'
 import { PrismaClient as PrismaClient6 } from '../fixtures/prisma6/client.js'
 import { useDatabase } from '../support/database.js'
 import { generatePrismaClient } from '../support/prisma-client.js'
