@@ -118,7 +118,7 @@ describe.each([
     type Query = (given: string | { text: string; values: unknown[] }, values?: unknown[]) => Promise<unknown>
     const replacements: Record<string, (query: Query) => Query> = {
       copies: (query) => (given, values) =>
-        query(typeof given === 'string' ? given : ({ text: given.text, values: given.values } as never), values),
+        query(typeof given === 'string' ? given : ({ text: given.text, values: given.values }), values),
       later: (query) => async (given, values) => {
         await Promise.resolve()
         return query(given, values)
@@ -145,7 +145,7 @@ describe.each([
     })
     const connecting = rejecting.connect()
     await connecting
-    await expect(queue.publish('a.b', 1, { tx: rejecting as never })).rejects.toThrow()
+    await expect(queue.publish('a.b', 1, { tx: rejecting })).rejects.toThrow()
     await rejecting.end()
   })
 })
@@ -247,7 +247,7 @@ describe('postgres.js', () => {
     for (const publishes of [true, false]) {
       await sql.begin(async (tx) => {
         if (publishes) await own.publish('before.the-end', 1, { tx })
-        used.push(tx as unknown as Transaction)
+        used.push(tx)
       })
     }
     const busy = sql`select pg_sleep(1.5)`.execute()
@@ -262,7 +262,7 @@ describe('postgres.js', () => {
     await withClient(database(), async (locker) => {
       await locker.query('begin; lock table waybill.messages in access exclusive mode')
       const published = sql.begin((tx) =>
-        Promise.all([1, 2].map((n) => queue.publish('waits', n, { tx: tx as unknown as Transaction }))),
+        Promise.all([1, 2].map((n) => queue.publish('waits', n, { tx: tx }))),
       )
       setTimeout(() => void locker.query('rollback'), 3500)
       await published
