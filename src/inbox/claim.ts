@@ -1,6 +1,7 @@
 import { explainDatabaseError, failedTransaction, withHint, type Explanations } from '../core/database-error.js'
 import { InputError, WaybillError } from '../core/errors.js'
 import { type RunStatement, type Statement, noAnswer, textAnswer } from '../core/statement.js'
+import { isMarked, marked } from '../transactions/scope.js'
 
 /** The SQL side: calls of the functions that any language can use. Parameters and answers are text, for every driver. */
 
@@ -11,8 +12,10 @@ export interface Claim {
 }
 
 // an alias of its own for null, which some drivers leave out of a row
-const claimText = `select coalesce(waybill.inbox_claim($1::text, $2::text, $3::text)::text, 'busy') as claimed`
-const forgetText = 'select waybill.inbox_forget($1::text, $2::text)::text as forgotten'
+const claimed = `coalesce(waybill.inbox_claim($1::text, $2::text, $3::text)::text, 'busy')`
+const claimText = `select concat(${claimed}, left(${marked('$4')}, 0)) as claimed`
+// only where the mark is, which a rollback takes away, a savepoint's too: another claim than ours may be there by now
+const forgetText = `select case when ${isMarked('$1')} then waybill.inbox_forget($2::text, $3::text)::text else 'false' end as forgotten`
 
 const answers: Readonly<Record<string, 'first' | 'duplicate' | 'busy'>> = {
   true: 'first',
@@ -20,18 +23,18 @@ const answers: Readonly<Record<string, 'first' | 'duplicate' | 'busy'>> = {
   busy: 'busy',
 }
 
-/** Claims a message: whether this is the first time. */
-export async function claim(run: RunStatement, message: Claim): Promise<'first' | 'duplicate' | 'busy'> {
-  const values = [message.consumer, message.id, message.onBusy]
-  const claimed = await call(run, { name: 'waybill_inbox_claim', text: claimText, values }, 'claimed')
-  const answer = answers[claimed]
+/** Claims a message: whether this is the first time. Marks the transaction with `word`, for as long as the claim lasts. */
+export async function claim(run: RunStatement, message: Claim, word: string): Promise<'first' | 'duplicate' | 'busy'> {
+  const values = [message.consumer, message.id, message.onBusy, word]
+  const said = await call(run, { name: 'waybill_inbox_claim', text: claimText, values }, 'claimed')
+  const answer = answers[said]
   if (answer !== undefined) return answer
   throw noAnswer('claimed')
 }
 
-/** Takes a claim back, in the transaction that made it. */
-export async function forget(run: RunStatement, { consumer, id }: Omit<Claim, 'onBusy'>): Promise<void> {
-  await call(run, { name: 'waybill_inbox_forget', text: forgetText, values: [consumer, id] }, 'forgotten')
+/** Takes back the claim that was made with `word`, if that is still there. */
+export async function forget(run: RunStatement, { consumer, id }: Omit<Claim, 'onBusy'>, word: string): Promise<void> {
+  await call(run, { name: 'waybill_inbox_forget', text: forgetText, values: [word, consumer, id] }, 'forgotten')
 }
 
 async function call(run: RunStatement, statement: Statement, column: string): Promise<string> {

@@ -1,6 +1,7 @@
 import type { RunStatement } from '../core/statement.js'
-import { transactionRunner } from '../transactions/transaction.js'
-import { claim, forget } from './claim.js'
+import { openTransaction } from '../transactions/transaction.js'
+import { newWord } from '../transactions/scope.js'
+import { claim, forget, type Claim } from './claim.js'
 import { checkInboxOptions, checkOnceOptions, type InboxOptions, type OnceOptions } from './options.js'
 
 /**
@@ -51,25 +52,29 @@ export class Inbox {
     work: (tx: Tx) => PromiseLike<Result> | Result,
   ): Promise<OnceOutcome<Result>> {
     const checked = checkOnceOptions(messageId, options, work, this.#consumer)
-    const run = transactionRunner((options as Partial<OnceOptions> | undefined)?.tx, {
+    const { run } = openTransaction((options as Partial<OnceOptions> | undefined)?.tx, {
       prepared: this.#prepared,
       txOnly: true,
     })
-    const answer = await claim(run, checked)
+    const word = newWord()
+    const answer = await claim(run, checked, word)
     if (answer !== 'first') return { done: false, reason: answer }
     try {
       return { done: true, result: await work(options.tx) }
     } catch (error) {
-      await takeBack(run, checked)
+      await takeBack(run, checked, word)
       throw error
     }
   }
 }
 
-/** In a transaction that has failed, or whose connection is gone, there is nothing to take back: it can't commit. */
-async function takeBack(run: RunStatement, message: { readonly consumer: string; readonly id: string }): Promise<void> {
+/**
+ * In a transaction that has failed, or whose connection is gone, there is nothing to take back: it can't commit. Nor is
+ * there where the work ended the transaction itself: the claim that is there by now is of another attempt.
+ */
+async function takeBack(run: RunStatement, message: Omit<Claim, 'onBusy'>, word: string): Promise<void> {
   try {
-    await forget(run, message)
+    await forget(run, message, word)
   } catch {
     // the error of `work` is the one to hear of; what keeps this statement from running keeps the claim from being kept
   }

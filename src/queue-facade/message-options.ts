@@ -49,7 +49,8 @@ export function checkOptions(
     payload: '',
     key: key ?? null,
     headers: checkHeaders(options.headers, report),
-    at: at ?? null,
+    // copies of what the caller may change before the statement is sent
+    at: at === undefined ? null : copyOf(at),
     delayMs: delay === undefined ? null : checkDuration(delay, 'delay', report),
     dedupeKey: dedupeKey ?? null,
     dedupeWindowMs: dedupeWindow === undefined ? null : checkDuration(dedupeWindow, 'dedupeWindow', report),
@@ -67,6 +68,10 @@ function checkText(value: unknown, field: string, maxBytes: number, report: Repo
   const bytes = Buffer.byteLength(value)
   if (bytes > maxBytes) wrong(`has ${bytes} bytes`)
   else if (unsafeText.test(value)) wrong('has a control character or half a surrogate pair')
+}
+
+function copyOf(at: Date): Date {
+  return at instanceof Date ? new Date(at) : at
 }
 
 function checkTime(at: unknown, report: Report): void {
@@ -99,7 +104,7 @@ function checkDestinations(to: unknown, report: Report): readonly string[] {
     if (typeof name !== 'string' || name === '' || unsafeText.test(name))
       report(['to', index], `is ${shapeOf(name)}; give a destination's name`)
   })
-  return to as string[]
+  return [...(to as string[])]
 }
 
 /** JSON text of the headers, lower-cased, with the trace context; null when there are none. */

@@ -7,6 +7,7 @@ import { checkOptions, type CheckedOptions } from './message-options.js'
 import type { MessageOptions } from './options.js'
 import { pathText } from './path-text.js'
 import { isRawJson } from './raw-json.js'
+import { SharedValue } from './shared-value.js'
 import { shapeOf } from '../core/shape.js'
 import { topicRemedy, type TopicMap } from './topics.js'
 import { validate } from './validate.js'
@@ -44,7 +45,14 @@ export function prepareMessage(
   if (schema === undefined) return finish(payload)
   const input: unknown = isRawJson(payload) ? JSON.parse(payload.text) : payload
   const output = validate(schema, input, topic, at)
-  return output instanceof Promise ? output.then(finish) : finish(output)
+  if (!(output instanceof Promise)) return finish(output)
+  const shared = new SharedValue(input, (value) => encodeJson(value, at))
+  return output.then((settled) => {
+    if (!shared.hasChanged(settled)) return finish(settled)
+    throw new InputError('WAYBILL_PAYLOAD_INVALID', 'the payload is not what was checked; nothing was published', [
+      { path: pathText(at), message: 'was changed while its schema ran; publish a copy, or await publish first' },
+    ])
+  })
 }
 
 function topicProblem(topic: unknown): string | undefined {

@@ -1,7 +1,6 @@
 import { validate as isUuid } from 'uuid'
 import { InputError, WaybillError, type Problem } from '../core/errors.js'
 import { type Span, inSpan } from '../core/open-telemetry.js'
-import type { RunStatement } from '../core/statement.js'
 import { cancelScheduled, publishAll, publishOne } from '../outbox/publish.js'
 import { openPool, type OwnPool } from '../outbox/publish-pool.js'
 import { prepareMessage, type MessageRules } from './message.js'
@@ -11,8 +10,10 @@ import type { Message, PublishOptions, QueueOptions, TransactionOption } from '.
 import { checkQueueOptions } from './queue-options.js'
 import { shapeOf } from '../core/shape.js'
 import type { AnyTopics, PayloadOf, TopicMap, TopicOf } from './topics.js'
-import { transactionRunner } from '../transactions/transaction.js'
+import type { OpenTransaction } from '../transactions/kind.js'
+import { openTransaction } from '../transactions/transaction.js'
 import { queryRunner } from '../transactions/query.js'
+import { UnderWay } from './under-way.js'
 
 /**
  * Publishes messages into the log, in the caller's own transaction: what is committed is delivered, what is rolled back
@@ -27,9 +28,7 @@ export class Queue<Topics extends TopicMap = AnyTopics> implements AsyncDisposab
   readonly #options: ReturnType<typeof checkQueueOptions>
   #own: Promise<OwnPool> | undefined
   #closed = false
-  #underWay = 0
-  #idle: Promise<void> | undefined
-  #onIdle: (() => void) | undefined
+  readonly #underWay = new UnderWay()
 
   /** Connects to nothing. Throws an `InputError` (`WAYBILL_PUBLISH_INVALID`) for options that are not valid. */
   constructor(options: QueueOptions<Topics> = {}) {
@@ -47,13 +46,13 @@ export class Queue<Topics extends TopicMap = AnyTopics> implements AsyncDisposab
     options: PublishOptions,
   ): Promise<string> {
     const span = publishSpan(topic)
-    return this.#track(span, async () => {
-      const run = this.#runner(options)
+    return this.#track(topic, span, async () => {
+      const transaction = this.#open(options)
       const prepared = prepareMessage(this.#rules, topic, payload, options, [])
       // without an await for what needs none, so that the statement is sent before publish returns
-      const message = prepared instanceof Promise ? await prepared : prepared
+      const message = prepared instanceof Promise ? await held(transaction, prepared) : prepared
       span?.setAttribute('messaging.message.id', message.id)
-      return publishOne(run, message)
+      return publishOne(transaction.run, message)
     })
   }
 
@@ -62,11 +61,11 @@ export class Queue<Topics extends TopicMap = AnyTopics> implements AsyncDisposab
    * Gives an id for each. An empty list runs no statement. A problem's path begins with the element: `messages[3]`.
    */
   publishMany(messages: readonly Message<Topics>[], options: TransactionOption): Promise<string[]> {
-    return this.#track(publishManySpan(messages), async () => {
-      const run = this.#runner(options)
+    return this.#track('publishMany', publishManySpan(messages), async () => {
+      const transaction = this.#open(options)
       const prepared = prepareMessages(this.#rules, messages)
-      const list = prepared instanceof Promise ? await prepared : prepared
-      return list.length === 0 ? [] : publishAll(run, list)
+      const list = prepared instanceof Promise ? await held(transaction, prepared) : prepared
+      return list.length === 0 ? [] : publishAll(transaction.run, list)
     })
   }
 
@@ -75,36 +74,40 @@ export class Queue<Topics extends TopicMap = AnyTopics> implements AsyncDisposab
    * the log already, or never was.
    */
   cancel(id: string, options: TransactionOption): Promise<boolean> {
-    return this.#track(undefined, async () => {
-      const run = this.#runner(options)
+    return this.#track('cancel', undefined, async () => {
+      const { run } = this.#open(options)
       if (!isUuid(id))
         throw refused([{ path: 'id', message: `is ${shapeOf(id)}, not a uuid; give what publish returned` }])
       return cancelScheduled(run, id)
     })
   }
 
-  /** Refuses new calls, waits for those under way, and ends the pool if the queue made it. Safe to call twice. */
+  /**
+   * Refuses new calls, waits for those under way, and ends the pool if the queue made it. Safe to call twice. Waits for
+   * 10 seconds at most, then for nothing more, and warns of what is open (`process.emitWarning`, `WAYBILL_PUBLISH_OPEN`).
+   */
   async close(): Promise<void> {
     this.#closed = true
-    if (this.#underWay > 0) await (this.#idle ??= new Promise((resolve) => (this.#onIdle = resolve)))
-    const own = this.#own
-    this.#own = undefined
-    if (own) await own.then((pool) => pool.end())
+    await this.#underWay.close(async () => {
+      const own = this.#own
+      this.#own = undefined
+      await (await own)?.end()
+    })
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
   }
 
-  #runner(options: TransactionOption | undefined): RunStatement {
+  #open(options: TransactionOption | undefined): OpenTransaction {
     if (this.#closed) throw new WaybillError('WAYBILL_QUEUE_CLOSED', 'the queue is closed; make a new Queue')
     const tx: unknown = (options as { tx?: unknown } | null | undefined)?.tx
-    return tx === null ? this.#ownRunner() : transactionRunner(tx, this.#options)
+    return tx === null ? this.#ofItsOwn() : openTransaction(tx, this.#options)
   }
 
-  #ownRunner(): RunStatement {
+  #ofItsOwn(): OpenTransaction {
     const { pool, connectionString, maxConnections, prepared } = this.#options
-    if (pool !== undefined) return queryRunner(pool)
+    if (pool !== undefined) return { run: queryRunner(pool), hold: nothing }
     if (connectionString === undefined) {
       throw refused([
         {
@@ -113,19 +116,31 @@ export class Queue<Topics extends TopicMap = AnyTopics> implements AsyncDisposab
         },
       ])
     }
-    return async (statement) =>
-      (await (this.#own ??= openPool(connectionString, maxConnections, prepared))).run(statement)
+    return {
+      run: async (statement) =>
+        (await (this.#own ??= openPool(connectionString, maxConnections, prepared))).run(statement),
+      hold: nothing,
+    }
   }
 
-  async #track<T>(span: Span | undefined, work: () => Promise<T>): Promise<T> {
-    this.#underWay++
+  /** `what`: for the warning of what is open when the queue closes. */
+  async #track<T>(what: string, span: Span | undefined, work: () => Promise<T>): Promise<T> {
+    const done = this.#underWay.begin(what)
     try {
       return await (span ? inSpan(span, work) : work())
     } finally {
-      if (--this.#underWay === 0) this.#onIdle?.()
+      done()
     }
   }
 }
+
+/** What waits for a schema belongs to the transaction that is open now, whichever is open then. */
+function held<T>(transaction: OpenTransaction, prepared: Promise<T>): Promise<T> {
+  transaction.hold()
+  return prepared
+}
+
+const nothing = (): void => undefined
 
 function refused(problems: Problem[]): InputError {
   return new InputError('WAYBILL_PUBLISH_INVALID', 'the call is not valid; nothing was written', problems)

@@ -13,9 +13,16 @@ export function validate(
   path: readonly PropertyKey[],
 ): unknown {
   const result = schema['~standard'].validate(value)
-  return result instanceof Promise
-    ? result.then((settled) => outputOf(settled, topic, path))
+  // not by its class: a promise may be of another realm, or a library's own
+  return isThenable(result)
+    ? Promise.resolve(result).then((settled) => outputOf(settled, topic, path))
     : outputOf(result, topic, path)
+}
+
+type Result = StandardSchemaV1.Result<unknown>
+
+function isThenable(result: Result | Promise<Result>): result is Promise<Result> {
+  return typeof (result as Partial<Promise<Result>>).then === 'function'
 }
 
 function outputOf(result: StandardSchemaV1.Result<unknown>, topic: string, path: readonly PropertyKey[]): unknown {

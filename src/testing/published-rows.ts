@@ -20,7 +20,7 @@ const isOurs = (xmin: string): string =>
         then pg_xact_status((t.xid + ${offset(xmin)})::text::xid8) = 'in progress' else false end`
 
 // Drivers give rows in forms of their own; one column of text is the same in all. No FROM or WHERE at the outside: some
-// handles' statements get one added (transactions/same-transaction.ts).
+// handles' statements get one added (transactions/scope.ts).
 const openText = `select (
   select json_build_object('xid', t.xid::text,
     'seq', coalesce((select max(m.seq) from waybill.messages m where m.xid = t.xid::text::xid8), 0)::text,

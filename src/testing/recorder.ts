@@ -1,7 +1,7 @@
 import { InputError, WaybillError } from '../core/errors.js'
 import type { RunStatement } from '../core/statement.js'
 import { checkTopics, type AnyTopics, type TopicMap, type TopicOf } from '../queue-facade/topics.js'
-import { transactionRunner, type Transaction } from '../transactions/transaction.js'
+import { openTransaction, type Transaction } from '../transactions/transaction.js'
 import { missing, PublishedAssertionError, unwanted } from './assertion-error.js'
 import { checkExpected, messageDifferences, type ExpectedMessage } from './expectation.js'
 import { checkTopic, type PayloadIn, type PublishedMessage } from './message.js'
@@ -118,7 +118,7 @@ export function isRecorder(value: unknown): value is Recorder {
 
 /** How a question runs in the transaction. */
 export function runnerOf(tx: unknown): RunStatement {
-  if (tx !== undefined && tx !== null) return transactionRunner(tx, { prepared: false })
+  if (tx !== undefined && tx !== null) return openTransaction(tx, { prepared: false }).run
   throw new InputError('WAYBILL_TX_REQUIRED', 'tx is missing: there is nothing to look into', [
     { path: 'tx', message: 'give the open transaction in which the code under test publishes' },
   ])

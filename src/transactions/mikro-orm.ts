@@ -23,7 +23,7 @@ export const mikroOrm: TransactionKind = (tx, how) => {
   if (!em.isInTransaction()) throw notOpen('is a MikroORM EntityManager outside a transaction', remedy)
   const context = em.getTransactionContext()
   const inner = isObject(context) || typeof context === 'function' ? context : {}
-  const run = knex(inner, how) ?? kysely(inner, how)
-  if (run === undefined) throw notOpen('is a MikroORM EntityManager of no SQL driver', 'use @mikro-orm/postgresql')
-  return run
+  const open = knex(inner, how) ?? kysely(inner, how)
+  if (open === undefined) throw notOpen('is a MikroORM EntityManager of no SQL driver', 'use @mikro-orm/postgresql')
+  return open
 }

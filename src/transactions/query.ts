@@ -1,6 +1,6 @@
 import type { RunStatement } from '../core/statement.js'
 import { notOpen, rowsOf, type Members, type TransactionKind } from './kind.js'
-import { inSameTransaction } from './same-transaction.js'
+import { inScope } from './scope.js'
 
 /**
  * A `pg` client inside a transaction, TypeORM's EntityManager or QueryRunner, or anything else that runs a statement in
@@ -28,8 +28,13 @@ export const pool: TransactionKind = (tx) => {
 /** Whatever has `query`: PostgreSQL is asked whether its statements share a transaction. */
 export const anyQuery: TransactionKind = (tx) => {
   if (typeof (tx as Members<'query'>).query !== 'function') return undefined
-  const remedy = 'give what runs its statements in one open transaction'
-  return inSameTransaction(tx, queryRunner(tx as QueryTransaction), { reusable: true, remedy })
+  return inScope({
+    key: tx,
+    run: queryRunner(tx as QueryTransaction),
+    unmarked: 'another',
+    inOrder: false,
+    remedy: 'give what runs its statements in one open transaction',
+  })
 }
 
 /** Rows as an array (TypeORM) or in an object (pg and its like). */

@@ -1,8 +1,7 @@
 import { InputError } from '../core/errors.js'
-import type { RunStatement } from '../core/statement.js'
 import { shapeOf } from '../core/shape.js'
 import { drizzle, type DrizzleTransaction } from './drizzle.js'
-import { notOpen, type Members, type RunOptions, type TransactionKind } from './kind.js'
+import { notOpen, type Members, type OpenTransaction, type RunOptions, type TransactionKind } from './kind.js'
 import { knex, type KnexTransaction } from './knex.js'
 import { kysely, type KyselyTransaction } from './kysely.js'
 import { mikroOrm, type MikroOrmTransaction } from './mikro-orm.js'
@@ -31,10 +30,10 @@ const kinds: readonly TransactionKind[] = [
 ]
 
 /**
- * How a statement runs in `tx`. Throws an `InputError`: `WAYBILL_TX_REQUIRED` when there is none, `WAYBILL_TX_INVALID`
- * when it is something that is known not to be an open transaction; then nothing was written.
+ * The transaction that is open in `tx` now. Throws an `InputError`: `WAYBILL_TX_REQUIRED` when there is none,
+ * `WAYBILL_TX_INVALID` when it is something that is known not to be an open transaction; then nothing was written.
  */
-export function transactionRunner(tx: unknown, how: RunOptions): RunStatement {
+export function openTransaction(tx: unknown, how: RunOptions): OpenTransaction {
   if (tx === undefined) {
     throw new InputError('WAYBILL_TX_REQUIRED', 'tx is missing; nothing was written', [
       {
@@ -45,20 +44,21 @@ export function transactionRunner(tx: unknown, how: RunOptions): RunStatement {
       },
     ])
   }
-  const help = how.txOnly ? open : `${open}, or tx: null`
+  const help = how.txOnly ? whatIsOpen : `${whatIsOpen}, or tx: null`
   if ((typeof tx !== 'object' && typeof tx !== 'function') || tx === null) throw notOpen(`is ${shapeOf(tx)}`, help)
   // first and by name, so that it can be inlined: 10 ns against 60 as one of the list
   const ofPg = pg(tx, how)
   if (ofPg !== undefined) return ofPg
   for (const kind of kinds) {
-    const run = kind(tx, how)
-    if (run !== undefined) return run
+    const open = kind(tx, how)
+    if (open !== undefined) return open
   }
   if (typeof (tx as Members<'then'>).then === 'function') throw notOpen('is a Promise', 'await it first')
   // last: roots that must be refused have a query() too
-  const run = anyQuery(tx, how)
-  if (run !== undefined) return run
+  const other = anyQuery(tx, how)
+  if (other !== undefined) return other
   throw notOpen(`is ${shapeOf(tx)} that is no transaction of a library that Waybill knows, and has no query()`, help)
 }
 
-const open = 'give a pg client after "begin", or the transaction of your ORM or query builder (docs/transactions.md)'
+const whatIsOpen =
+  'give a pg client after "begin", or the transaction of your ORM or query builder (docs/transactions.md)'

@@ -1,4 +1,5 @@
 import { isObject, notOpen, rowsOf, type Members, type TransactionKind } from './kind.js'
+import { inScope } from './scope.js'
 
 const remedy =
   'give the manager of dataSource.transaction(async (manager) => …), or a QueryRunner after startTransaction()'
@@ -6,7 +7,8 @@ const remedy =
 /**
  * TypeORM 0.3 and 1: `DataSource.createQueryRunner`, `EntityManager.queryRunner`, `Repository.manager` and a
  * QueryRunner's `isTransactionActive` and `isReleased` are public. The manager of a transaction has a query runner; that
- * of the data source has none, or one that is in no transaction.
+ * of the data source has none, or one that is in no transaction. `isTransactionActive` stays true while COMMIT is under
+ * way, and a query runner may have one transaction after another: hence the mark.
  */
 export const typeorm: TransactionKind = (tx) => {
   const given = tx as Members<Member>
@@ -45,7 +47,17 @@ function inManager({ queryRunner }: Members<'queryRunner'>): ReturnType<Transact
 }
 
 function inQueryRunner(runner: QueryRunner): ReturnType<TransactionKind> {
-  if (runner.isReleased) throw notOpen('is of a TypeORM transaction that has ended', 'use it before it ends')
-  if (!runner.isTransactionActive) throw notOpen('is of a TypeORM QueryRunner that is in no transaction', remedy)
-  return async ({ text, values }) => rowsOf(await runner.query(text, values))
+  const look = (): void => {
+    if (runner.isReleased) throw notOpen('is of a TypeORM transaction that has ended', 'use it before it ends')
+    if (!runner.isTransactionActive) throw notOpen('is of a TypeORM QueryRunner that is in no transaction', remedy)
+  }
+  look()
+  return inScope({
+    key: runner,
+    run: async ({ text, values }) => rowsOf(await runner.query(text, values)),
+    look,
+    unmarked: 'another',
+    inOrder: false,
+    remedy,
+  })
 }

@@ -35,6 +35,39 @@ describe.each(['pg18', 'pg15'] as const)('Inbox.once on %s', (server) => {
     expect(await effects('m1')).toBe(1)
   })
 
+  it.each([
+    ['transaction', 'begin', 'rollback; begin', 'commit'],
+    ['savepoint of one transaction', 'begin; savepoint s', 'rollback to s', 'commit'],
+  ])('takes back no claim of a later %s on the same client', async (what, begin, again, commit) => {
+    await effects('')
+    const id = `late in a ${what}`
+    const client = await begun(database())
+    await client.query('commit')
+    await client.query(begin)
+    let fail = (_: Error): void => undefined
+    const first = inbox.once(id, { tx: client }, async () => {
+      await effect(client, id)
+      await new Promise<void>((_, reject) => (fail = reject))
+    })
+    const failed = expect(first).rejects.toThrow('the outside call failed')
+    // its effect is there: it hangs in its work
+    await client.query('select 1')
+    await new Promise((resolve) => setImmediate(resolve))
+    // given up, and delivered again
+    await client.query(again)
+    const second = await inbox.once(id, { tx: client }, async (tx) => {
+      await effect(tx, id)
+      fail(new Error('the outside call failed'))
+      await failed
+    })
+    expect(second).toMatchObject({ done: true })
+    await client.query(commit)
+    await client.query('begin')
+    expect(await inbox.once(id, { tx: client }, () => expect.unreachable())).toMatchObject({ reason: 'duplicate' })
+    await client.query('commit')
+    expect(await effects(id)).toBe(1)
+  })
+
   it('waits for another transaction, or skips what it is at', async () => {
     await effects('')
     const [one, two] = [await begun(database()), await begun(database())]

@@ -1,15 +1,10 @@
-import { execFile } from 'node:child_process'
-import { readFile, rm, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
-import { promisify } from 'node:util'
 import { PrismaPg } from '@prisma/adapter-pg'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { PrismaPg as PrismaPg6 } from 'prisma6-adapter-pg'
 import { defineTopics, Queue, type PrismaTransaction } from '../../src/index.js'
 import { waybillPrisma } from '../../src/queue-facade/prisma.js'
 import { useDatabase } from '../support/database.js'
-import { onFileEnd } from '../support/cleanup.js'
-import { uniqueName } from '../support/services.js'
+import { generatePrismaClient } from '../support/prisma-client.js'
 import { PrismaClient as PrismaClient6 } from '../fixtures/prisma6/client.js'
 import { logged, scheduled } from './publish-fixture.js'
 import { describeTransactions, orders } from './publish-transactions-fixture.js'
@@ -26,27 +21,6 @@ interface Prisma extends Omit<Transaction, '$connect'> {
   $extends(extension: object): Prisma
 }
 
-const root = join(import.meta.dirname, '../..')
-const fixture = join(root, 'test/fixtures/prisma')
-
-/** Generates a client of its own for this run; Prisma's schema engine is not needed for it, only looked for. */
-async function generate(): Promise<new (options: { adapter: PrismaPg }) => Prisma> {
-  const folder = join(fixture, uniqueName('generated'))
-  const schema = `${folder}.prisma`
-  onFileEnd(() => Promise.all([rm(folder, { recursive: true, force: true }), rm(schema, { force: true })]))
-  const text = await readFile(join(fixture, 'schema.prisma'), 'utf8')
-  await writeFile(schema, text.replace('"./generated"', JSON.stringify(folder)))
-  const prisma = join(root, 'node_modules/prisma/build/index.js')
-  await promisify(execFile)(process.execPath, [prisma, 'generate', '--schema', schema], {
-    cwd: root,
-    env: { ...process.env, PRISMA_SCHEMA_ENGINE_BINARY: process.execPath, PRISMA_HIDE_UPDATE_MESSAGE: '1' },
-  })
-  const generated = (await import(join(folder, 'client.ts'))) as {
-    PrismaClient: new (options: { adapter: PrismaPg }) => Prisma
-  }
-  return generated.PrismaClient
-}
-
 const database = useDatabase()
 const queue = new Queue()
 let prisma: Prisma
@@ -54,7 +28,7 @@ let prisma6: Prisma
 
 beforeAll(async () => {
   await database().pool.query(orders)
-  const PrismaClient = await generate()
+  const PrismaClient = (await generatePrismaClient()) as new (options: { adapter: PrismaPg }) => Prisma
   prisma = new PrismaClient({ adapter: new PrismaPg({ connectionString: database().url }) })
   const Six = PrismaClient6 as new (options: { adapter: PrismaPg6 }) => Prisma
   prisma6 = new Six({ adapter: new PrismaPg6({ connectionString: database().url }) })
