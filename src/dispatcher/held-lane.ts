@@ -9,8 +9,9 @@ import type { LogReader } from '../outbox/log-reader.js'
 import { loadPlan } from '../outbox/position-store.js'
 import { restLane } from '../outbox/reshard.js'
 import { type DispatcherHooks, type DispatcherLogger, type LaneName, callHook } from './hooks.js'
-import { Lane } from './lane.js'
+import { Lane } from './lane/lane.js'
 import { PageStream } from './page-stream.js'
+import { RestartPace } from './pause/restart-pace.js'
 import type { ServedDestination } from './served-destination.js'
 import { StandbyPause } from './standby-pause.js'
 import type { Ticker } from './ticker.js'
@@ -43,6 +44,7 @@ export class HeldLane {
   readonly #o: HeldLaneOptions
   readonly #fence: Omit<LaneFence, 'nonce'>
   readonly #standby: StandbyPause
+  readonly #restarts: RestartPace
   #lane: Lane | undefined
   #stopping = false
   /** Why it is another's now. */
@@ -59,6 +61,7 @@ export class HeldLane {
     this.#fence = { laneId: seen.id, epoch, holder }
     const written = seen.state === 'paused'
     this.#standby = new StandbyPause({ name: this.name, fence: this.#fence, pool, logger, hooks, written })
+    this.#restarts = new RestartPace({ ...options, name: this.name, fence: this.#fence })
   }
 
   /** As it runs now; undefined before it has started. */
@@ -81,6 +84,7 @@ export class HeldLane {
   stop(): void {
     if (this.#stopping) return
     this.#stopping = true
+    this.#restarts.stop()
     this.#lane?.stop()
   }
 
@@ -88,6 +92,7 @@ export class HeldLane {
   lose(reason: WaybillError): void {
     this.#lost = reason
     this.#stopping = true
+    this.#restarts.stop()
     this.#lane?.fail(reason)
   }
 
@@ -104,6 +109,7 @@ export class HeldLane {
       try {
         const lane = await this.#open({ ...this.#fence, nonce: nonce() })
         this.#lane = lane
+        this.#restarts.started()
         if (this.#stopping) lane.stop()
         await lane.run()
         if (this.#stopping || !lane.halted) continue
@@ -116,6 +122,7 @@ export class HeldLane {
         }
         logger.error({ ...this.name, err: error }, 'lane starts again from what is stored')
         ticker.reset()
+        await this.#restarts.wait(error)
         await nextBeat()
       }
     }

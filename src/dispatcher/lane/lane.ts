@@ -1,23 +1,29 @@
 import type pg from 'pg'
-import type { Adapter } from '../adapters/contract.js'
-import { Alarm } from '../core/alarm.js'
-import type { Clock } from '../core/clock.js'
-import type { DeliverySettings } from '../core/delivery-settings.js'
-import { WaybillError, messageOf } from '../core/errors.js'
-import { Kick } from '../core/signal-flag.js'
-import type { Tick } from '../outbox/delta.js'
-import { type LaneFence, type StoredDelivery, type StoredPosition, loadParked } from '../outbox/lane-store.js'
-import type { LogReader } from '../outbox/log-reader.js'
-import { flawOf } from '../outbox/message.js'
+import type { Adapter } from '../../adapters/contract.js'
+import { Alarm } from '../../core/alarm.js'
+import type { Clock } from '../../core/clock.js'
+import type { DeliverySettings } from '../../core/delivery-settings.js'
+import { WaybillError, messageOf } from '../../core/errors.js'
+import { Kick } from '../../core/signal-flag.js'
+import type { Tick } from '../../outbox/delta.js'
+import {
+  type LaneFence,
+  type StoredDelivery,
+  type StoredPosition,
+  loadDropped,
+  loadParked,
+} from '../../outbox/lane-store.js'
+import type { LogReader } from '../../outbox/log-reader.js'
+import { flawOf } from '../../outbox/message.js'
 import { CommitBuffer } from './commit-buffer.js'
-import { type DispatcherHooks, type DispatcherLogger, type LaneName, callHook } from './hooks.js'
+import { type DispatcherHooks, type DispatcherLogger, type LaneName, callHook } from '../hooks.js'
 import { LaneCalls } from './lane-calls.js'
 import { LaneCommits } from './lane-commits.js'
-import { type DeliveryName, LaneParked } from './lane-parked.js'
+import { type DeliveryName, LaneParked, idOf } from './lane-parked.js'
 import { LaneOutcomes } from './lane-outcomes.js'
-import { LanePause } from './lane-pause.js'
-import type { PauseKind } from './outage.js'
-import type { PageStream } from './page-stream.js'
+import { LanePause, type Suspicion } from '../pause/lane-pause.js'
+import type { PauseKind } from '../pause/culprit-search.js'
+import type { PageStream } from '../page-stream.js'
 import type { ParkedEntry } from './parked.js'
 import { ReadyQueue } from './ready-queue.js'
 import { type Entry, Window } from './window.js'
@@ -45,7 +51,7 @@ export interface LaneOptions {
 export interface LaneStatus {
   readonly parked: number
   readonly dead: number
-  readonly paused: PauseKind | 'parked_limit' | null
+  readonly paused: PauseKind | 'refused' | 'parked_limit' | null
   /** Since the lane began. */
   readonly delivered: number
   /** Read and not settled. */
@@ -59,6 +65,8 @@ const windowBytes = 32 * 1024 * 1024
  * statement or the body of a request, is in memory several times at once.
  */
 const batchBytes = 4 * 1024 * 1024
+/** A lane that has suspects and nothing else to send waits so long for the next page before it pauses. */
+const stallMs = 200
 /** Windows that a paused lane reads in search of a message of another key. */
 const lookout = 4
 
@@ -84,6 +92,10 @@ export class Lane {
   #stopping = false
   #reading = false
   #reload = false
+  /** What was sent last had failed before: new messages go next. */
+  #newTurn = false
+  /** Since when suspects are left and nothing else is. */
+  #quietSince: number | undefined
 
   constructor(options: LaneOptions) {
     this.#o = options
@@ -93,9 +105,9 @@ export class Lane {
     this.#ready = new ReadyQueue(settings.order === 'key' && !adapter.capabilities.ordered)
     this.#parked = new LaneParked({ settings, clock, reader, buffer: this.#buffer }, options)
     this.#pause = new LanePause({
-      ...{ name, fence, pool, clock, logger, hooks, hook, fail },
+      ...{ name, fence, pool, clock, logger, hooks, hook },
+      ...{ concurrency: adapter.capabilities.concurrency, maxBatch: adapter.capabilities.maxBatch },
       backoff: settings.probe,
-      byKey: settings.order === 'key',
       written: options.pausedInDatabase,
     })
     this.#commits = new LaneCommits({
@@ -108,13 +120,28 @@ export class Lane {
         if (delivered > 0) hook(() => hooks.onDelivered?.(name, delivered))
       },
       onEnd: () => this.#kick.kick(),
+      onRefused: (reason) => {
+        if (reason !== null) logger.error({ ...name, reason }, 'the database refuses what the lane commits')
+        this.#pause.refused(reason)
+      },
+      signal: this.#abort.signal,
     })
     this.#outcomes = new LaneOutcomes({
       ...{ name, settings, clock, hooks, hook },
       ...{ ready: this.#ready, buffer: this.#buffer, parked: this.#parked, pause: this.#pause, commits: this.#commits },
     })
     this.#calls = new LaneCalls({
-      ...{ name, adapter, pool, clock, logger, outcomes: this.#outcomes, commits: this.#commits, fail },
+      ...{
+        name,
+        adapter,
+        pool,
+        clock,
+        logger,
+        outcomes: this.#outcomes,
+        commits: this.#commits,
+        pause: this.#pause,
+        fail,
+      },
       signal: this.#abort.signal,
       onEnd: () => this.#kick.kickSoon(),
     })
@@ -209,7 +236,7 @@ export class Lane {
     const { settings, stream } = this.#o
     const full = this.#parked.size >= settings.maxParked
     this.#pause.limit(full, this.#parked.size)
-    if (this.#reading || full || this.#ready.bytes >= windowBytes || this.#window.size >= this.#reach()) return
+    if (this.#reading || full || this.#isFull(this.#reach())) return
     this.#reading = true
     stream
       .next(this.#abort.signal)
@@ -230,19 +257,27 @@ export class Lane {
       })
   }
 
-  // Messages read and not settled, at most. In a pause where all of them have the suspect's key it looks further for one
-  // that tells whether the destination is down or the message is at fault.
+  // Messages read and not settled, at most. In a pause where all of them have failed, or wait behind one that has, it looks
+  // further for one that tells whether the destination is down or the messages are at fault.
   #reach(): number {
     const { window } = this.#o.settings
-    const alone = this.#pause.active && this.#window.size >= window && !this.#pause.hasOther(this.#ready, this.#parked)
-    return alone ? window * lookout : window
+    if (!this.#pause.active || this.#window.size < window) return window
+    return this.#ready.hasCandidate((key) => this.#parked.holds(key)) ? window : window * lookout
+  }
+
+  #isFull(reach: number): boolean {
+    return this.#ready.bytes >= windowBytes || this.#window.size >= reach
   }
 
   // No commit meanwhile: rows and memory are compared as of one moment.
   #readParked(): void {
     const { pool, name } = this.#o
     const started = this.#commits.exclude(async () => {
-      this.#parked.compare(await loadParked(pool, name.laneId))
+      const dropped = await loadDropped(pool, name.laneId)
+      this.#parked.compare(await loadParked(pool, name.laneId), dropped)
+      for (const entry of this.#window.open()) if (this.#parked.isDropped(entry.message)) this.#outcomes.drop(entry)
+      this.#pause.prune(({ parked }) => parked !== undefined && !this.#parked.has(parked))
+      this.#commits.advance()
     })
     if (started) this.#reload = false
   }
@@ -251,40 +286,117 @@ export class Lane {
 
   #send(): void {
     const now = this.#o.clock.monotonic()
-    if (this.#pause.active) {
-      const probe = this.#calls.idle ? this.#pause.probe(now, this.#ready, this.#parked) : undefined
-      if (probe && this.#isSound(probe)) this.#call([probe])
-      return
-    }
-    this.#sendParked(now)
-    const { maxBatch } = this.#o.adapter.capabilities
+    if (this.#commits.refused) return
+    if (this.#pause.active) return this.#probe(now)
+    if (!this.#sendOld(now)) return
     while (this.#calls.room > 0 && this.#ready.length > 0 && !this.#pause.active) {
-      const batch: Entry[] = []
-      let bytes = 0
-      while (batch.length < maxBatch && bytes < batchBytes) {
-        const entry = this.#ready.shift()
-        if (!entry) break
-        if (this.#parked.holds(entry.message.key)) this.#outcomes.hold(entry)
-        else if (this.#isSound(entry)) {
-          batch.push(entry)
-          bytes += entry.message.payload.length
-        }
-      }
+      const batch = this.#nextBatch()
       if (batch.length > 0) this.#call(batch)
+    }
+    this.#lookForStall(now)
+  }
+
+  // Suspects wait for a verdict, and no message comes that could tell: from here on they are probed.
+  #lookForStall(now: number): void {
+    if (this.#pause.suspects === 0 || this.#ready.length > 0 || !this.#calls.idle) this.#quietSince = undefined
+    else if (now - (this.#quietSince ??= now) >= stallMs) {
+      this.#quietSince = undefined
+      this.#pause.stall(now)
     }
   }
 
-  #sendParked(now: number): void {
-    const due = this.#parked.due(now, this.#calls.roomForRetries)
+  #nextBatch(): Entry[] {
+    const most = Math.min(this.#o.adapter.capabilities.maxBatch, this.#pause.batchLimit)
+    const batch: Entry[] = []
+    let bytes = 0
+    while (batch.length < most && bytes < batchBytes) {
+      const entry = this.#ready.shift()
+      if (!entry) break
+      if (this.#parked.holds(entry.message.key)) this.#outcomes.hold(entry)
+      else if (this.#isSound(entry)) {
+        batch.push(entry)
+        bytes += entry.message.payload.length
+      }
+    }
+    return batch
+  }
+
+  // A single message at a time while the lane is paused. Where nothing in reach could tell whether the destination is down,
+  // each probe writes down one message that holds the window's end, so that the lane reads on.
+  #probe(now: number): void {
+    if (this.#calls.room <= 0 || now < this.#pause.nextProbeAt) return
+    const holds = (key: string | null): boolean => this.#parked.holds(key)
+    const fresh = this.#ready.candidates(this.#o.settings.order === 'key', holds)
+    const probe = this.#pause.probe(now, fresh)
+    if (!probe) return
+    if ('fresh' in probe) {
+      const entry = fresh[probe.fresh] as Entry
+      this.#ready.take(entry)
+      if (!this.#isSound(entry)) return
+      this.#pause.probed(entry.message)
+      return this.#call([entry])
+    }
+    if (fresh.length === 0 && this.#isFull(this.#reach())) this.#passFirst()
+    const suspicion = this.#pause.suspicion(probe.suspect)
+    if (!suspicion || !this.#canSend(suspicion)) return // its row is being written
+    this.#pause.probed(suspicion.message)
+    this.#sendSuspect(suspicion, false)
+  }
+
+  // One that was found guilty, or may be, is sent by itself: what takes the connection along would make suspects of all
+  // that is under way beside it. It takes turns with new messages where there is but one call at a time.
+  #sendOld(now: number): boolean {
+    const alone = this.#o.adapter.capabilities.maxBatch > 1
+    if (!alone && !this.#calls.single) {
+      for (let room = this.#calls.roomForRetries; room > 0; room--) {
+        const suspicion = this.#pause.trial(now)
+        if (!suspicion || !this.#canSend(suspicion)) break
+        this.#sendSuspect(suspicion, false)
+      }
+      this.#sendParked(this.#parked.due(now, this.#calls.roomForRetries))
+      return true
+    }
+    const suspicion = this.#pause.trial(now)
+    const trial = suspicion && this.#canSend(suspicion) ? suspicion : undefined
+    const due = this.#parked.due(now, this.#calls.single ? 1 : this.#calls.roomForRetries)
+    const plain = this.#calls.single ? [] : due.filter(({ convicted }) => !convicted)
+    const old = due.find((entry) => !plain.includes(entry))
+    for (const entry of due) if (!plain.includes(entry)) this.#parked.touch(entry) // it stays due
+    if ((trial ?? old) === undefined || (this.#newTurn && this.#ready.length > 0)) {
+      this.#newTurn = false
+      this.#sendParked(plain)
+      return true
+    }
+    for (const entry of plain) this.#parked.touch(entry)
+    if (!this.#calls.idle) return false // it waits for what is under way
+    this.#newTurn = true
+    if (trial) this.#sendSuspect(trial, alone)
+    else if (old) this.#sendParked([old], alone)
+    return false
+  }
+
+  #canSend({ parked }: Suspicion): boolean {
+    return !parked || (!parked.sending && parked.dirty === 0 && parked.state !== 'dead' && this.#parked.has(parked))
+  }
+
+  #sendSuspect({ entry, parked, message }: Suspicion, alone: boolean): void {
+    if (parked) return this.#sendParked([parked], alone)
+    if (!entry) return this.#pause.forget(message)
+    this.#call([entry], alone)
+  }
+
+  #sendParked(due: readonly ParkedEntry[], alone = false): void {
     if (due.length === 0) return
+    const probing = this.#pause.active
     for (const entry of due) entry.sending = true
-    this.#calls
-      .preparing(this.#parked.load(due))
+    const loading = this.#parked.load(due)
+    ;(alone ? this.#calls.alone(loading) : this.#calls.preparing(loading))
       .then((entries) => {
         for (const entry of entries) {
-          if (this.#stopping || this.#pause.active) this.#unsent(entry.parked)
-          else if (this.#isSound(entry)) this.#call([entry])
+          if (this.#stopping || this.#pause.active !== probing) this.#unsent(entry.parked)
+          else if (this.#isSound(entry)) this.#call([entry], alone)
         }
+        for (const each of due) if (!this.#parked.has(each) || each.state === 'dead') this.#pause.forget(each)
       })
       .catch((error: unknown) => this.fail(error))
       .finally(() => this.#kick.kick())
@@ -293,7 +405,22 @@ export class Lane {
   #unsent(parked: ParkedEntry | undefined): void {
     if (!parked) return
     parked.sending = false
+    this.#pause.unsent(parked)
     this.#parked.touch(parked) // it left the count of what is due when it was taken out to be sent
+  }
+
+  // The window's end may be passed: by writing down what holds it, and cannot be sent.
+  #passFirst(): void {
+    const first = this.#window.first
+    if (!first || this.#parked.size >= this.#o.settings.maxParked) return
+    if (first.state === 'suspect') {
+      const suspicion = this.#pause.suspicion(idOf(first.message))
+      if (suspicion) this.#outcomes.setSuspectAside(suspicion)
+    } else if (first.state === 'ready' && this.#parked.holds(first.message.key)) {
+      this.#ready.take(first)
+      this.#outcomes.hold(first)
+    }
+    this.#commits.advance()
   }
 
   /** No adapter is asked to send what nobody can have published. */
@@ -303,9 +430,9 @@ export class Lane {
     return flaw === undefined
   }
 
-  #call(batch: Entry[]): void {
+  #call(batch: Entry[], alone = false): void {
     if (!this.#o.leaseValid()) return this.fail(leaseExpired())
-    this.#calls.begin(batch)
+    this.#calls.begin(batch, alone)
   }
 
   // An answer that holds the window's end for too long is written down as in flight, and settled when it comes.
@@ -329,6 +456,7 @@ export class Lane {
     const first = this.#window.first
     const slowAt = first?.state === 'sending' ? first.sentAt + this.#o.settings.slowAfterMs : now
     if (slowAt > now) at = Math.min(at, slowAt)
+    if (this.#quietSince !== undefined) at = Math.min(at, this.#quietSince + stallMs)
     return Math.max(1, Math.min(at - now, this.#commits.waitMs))
   }
 }
