@@ -159,16 +159,12 @@ export class LaneOutcomes {
 
   /** An operator gave it up: it is not sent any more. One that is under way may still get through. */
   drop(entry: Entry): void {
-    const { pause, ready, commits } = this.#o
+    const { ready, commits } = this.#o
     if (entry.state === 'sending') {
       entry.dropped = true
       return
     }
-    if (entry.state === 'suspect') {
-      pause.forget(entry.message)
-      this.settled(entry)
-      return
-    }
+    if (entry.state === 'suspect') return this.settled(entry)
     ready.drop(entry)
     entry.state = 'settled'
     commits.progress = true

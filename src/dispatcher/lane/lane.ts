@@ -275,8 +275,11 @@ export class Lane {
     const started = this.#commits.exclude(async () => {
       const dropped = await loadDropped(pool, name.laneId)
       this.#parked.compare(await loadParked(pool, name.laneId), dropped)
+      const now = this.#o.clock.monotonic()
+      this.#pause.prune(now, ({ parked, message }) =>
+        parked ? !this.#parked.has(parked) : this.#parked.isDropped(message),
+      )
       for (const entry of this.#window.open()) if (this.#parked.isDropped(entry.message)) this.#outcomes.drop(entry)
-      this.#pause.prune(({ parked }) => parked !== undefined && !this.#parked.has(parked))
       this.#commits.advance()
     })
     if (started) this.#reload = false

@@ -268,6 +268,12 @@ export class CulpritSearch {
     return true
   }
 
+  /** An operator gave suspects up: how things are without them is asked at once, but for what a throttled one asked for. */
+  hurry(now: number): void {
+    if (this.#pause?.kind !== 'throttled' || this.#suspects.size === 0)
+      this.#nextProbeAt = Math.min(this.#nextProbeAt, now)
+  }
+
   /** The message is settled, or was not sent after all. */
   forget(id: string): void {
     if (this.#probing === id) this.#probing = undefined

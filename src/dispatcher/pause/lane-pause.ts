@@ -193,9 +193,11 @@ export class LanePause {
     this.#search.unsent(idOf(name))
   }
 
-  /** Forgets those that are `gone`: an operator dropped them. */
-  prune(gone: (suspicion: Suspicion) => boolean): void {
-    for (const suspicion of [...this.#suspicions.values()]) if (gone(suspicion)) this.forget(suspicion.message)
+  /** Takes up suspects that are `gone`, as an operator dropped them. */
+  prune(now: number, gone: (suspicion: Suspicion) => boolean): void {
+    const pruned = [...this.#suspicions.values()].filter(gone)
+    for (const { message } of pruned) this.forget(message)
+    if (pruned.length > 0) this.#search.hurry(now)
   }
 
   mayGiveUp(code: string, topic: string, now: number): boolean {

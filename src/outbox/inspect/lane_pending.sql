@@ -16,5 +16,6 @@ select m.seq::float8 as seq, m.id, m.key, l.shard, l.shards
    -- parked ahead of the cursor
    and not exists (select from waybill.deliveries x
                     where x.destination = l.destination and x.seq = m.seq and x.message_id = m.id)
+   and not exists (select from waybill.dropped g where g.lane_id = l.id and g.seq = m.seq and g.message_id = m.id)
  order by m.seq
  limit $5::int
