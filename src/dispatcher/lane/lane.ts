@@ -325,7 +325,7 @@ export class Lane {
   }
 
   // A single message at a time while the lane is paused. Where nothing in reach could tell whether the destination is down,
-  // each probe writes down one message that holds the window's end, so that the lane reads on.
+  // each probe of a long pause writes down one message that holds the window's end, so that the lane reads on.
   #probe(now: number): void {
     if (this.#calls.room <= 0 || now < this.#pause.nextProbeAt) return
     const holds = (key: string | null): boolean => this.#parked.holds(key)
@@ -339,7 +339,7 @@ export class Lane {
       this.#pause.probed(entry.message)
       return this.#call([entry])
     }
-    if (fresh.length === 0 && this.#isFull(this.#reach())) this.#passFirst()
+    if (fresh.length === 0 && this.#pause.long && this.#isFull(this.#reach())) this.#passFirst()
     const suspicion = this.#pause.suspicion(probe.suspect)
     if (!suspicion || !this.#canSend(suspicion)) return // its row is being written
     this.#pause.probed(suspicion.message)

@@ -70,12 +70,16 @@ interface Pause {
   failed: number
   /** The first probe goes at once, if it is another message's. */
   eager: boolean
+  /** Sent so far. */
+  probes: number
 }
 
 /** Suspects that are tried, or wait for a verdict, at once: what a destination that flaps may have charged falsely. */
 const mostTrials = 4
 /** So many must get through beside each failure before a pause ends without a probe. */
 const quorum = 3
+/** Probes of a pause before anything is written for its sake: at the default backoff some eight minutes. */
+const longPause = 32
 /** First answers that the share of failures is taken of. */
 const memory = 32
 
@@ -140,6 +144,11 @@ export class CulpritSearch {
   /** Calls go one at a time: what fails takes others along. */
   get careful(): boolean {
     return this.#batch < this.#settings.maxBatch
+  }
+
+  /** So many probes of this pause have failed that it is worth a row for each further one to read on. */
+  get long(): boolean {
+    return (this.#pause?.probes ?? 0) >= longPause
   }
 
   get suspects(): number {
@@ -258,7 +267,9 @@ export class CulpritSearch {
   probed(id: string): void {
     this.#probing = id
     this.#turn++
-    if (this.#pause) this.#pause.eager = false
+    if (!this.#pause) return
+    this.#pause.eager = false
+    this.#pause.probes++
   }
 
   /** Nothing is left that could probe: what comes next shows how things are. True: the lane goes on. */
@@ -347,7 +358,7 @@ export class CulpritSearch {
 
   #begin(kind: PauseKind, no: number, now: number, retryAfterMs = 0, rounds = 0): void {
     this.#debt = Math.max(this.#debt, rounds)
-    this.#pause = { kind, no, passed: 0, failed: 1, eager: this.#debt === 0 && retryAfterMs === 0 }
+    this.#pause = { kind, no, passed: 0, failed: 1, eager: this.#debt === 0 && retryAfterMs === 0, probes: 0 }
     this.#turn = 0
     this.#wait(now, retryAfterMs)
   }

@@ -91,6 +91,11 @@ export class LanePause {
     return this.#search.careful
   }
 
+  /** It has lasted so long that it is worth a row for each further probe to read on. */
+  get long(): boolean {
+    return this.#search.long
+  }
+
   /** Messages that failed and are neither settled nor convicted. */
   get suspects(): number {
     return this.#search.suspects
