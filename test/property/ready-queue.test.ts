@@ -10,11 +10,12 @@ type Action =
   | { readonly kind: 'take'; readonly pick: number }
   | { readonly kind: 'settle'; readonly pick: number }
   | { readonly kind: 'putBack'; readonly pick: number }
+  | { readonly kind: 'setAside'; readonly pick: number }
 
 const action: fc.Arbitrary<Action> = fc.oneof(
   { weight: 4, arbitrary: fc.record({ kind: fc.constant('add' as const), key: fc.option(fc.nat({ max: 3 })) }) },
   { weight: 3, arbitrary: fc.record({ kind: fc.constant('shift' as const) }) },
-  ...(['take', 'settle', 'putBack'] as const).map((kind) => ({
+  ...(['take', 'settle', 'putBack', 'setAside'] as const).map((kind) => ({
     weight: 2,
     arbitrary: fc.record({ kind: fc.constant(kind), pick: fc.nat() }),
   })),
@@ -73,7 +74,13 @@ describe('the ready queue', () => {
             const entry = pickOut(next.pick)
             if (!entry) return
             if (next.kind === 'putBack') queue.putBack([entry])
-            else {
+            else if (next.kind === 'setAside') {
+              // it is kept, as the first of its key that is out, and may fail again
+              const { key } = entry.message
+              const first = out.every((other) => other.message.key !== key || other.ordinal > entry.ordinal)
+              if (first && key !== null) queue.setAside(entry)
+              out.push(entry)
+            } else {
               settled.push(entry)
               queue.release(entry)
             }

@@ -65,6 +65,8 @@ const windowBytes = 32 * 1024 * 1024
  * statement or the body of a request, is in memory several times at once.
  */
 const batchBytes = 4 * 1024 * 1024
+/** Parked deliveries that a probe is chosen from, at most. */
+const probedOf = 16
 /** A lane that has suspects and nothing else to send waits so long for the next page before it pauses. */
 const stallMs = 200
 /** Windows that a paused lane reads in search of a message of another key. */
@@ -330,9 +332,17 @@ export class Lane {
     if (this.#calls.room <= 0 || now < this.#pause.nextProbeAt) return
     const holds = (key: string | null): boolean => this.#parked.holds(key)
     const fresh = this.#ready.candidates(this.#o.settings.order === 'key', holds)
-    const probe = this.#pause.probe(now, fresh)
+    // what is parked and due may be the only message left that tells
+    const due = fresh.length > 0 ? [] : this.#parked.due(now, probedOf)
+    for (const entry of due) this.#parked.touch(entry) // it stays due
+    const probe = this.#pause.probe(now, fresh.length > 0 ? fresh : due)
     if (!probe) return
     if ('fresh' in probe) {
+      const parked = due[probe.fresh]
+      if (parked) {
+        this.#pause.probed(parked)
+        return this.#sendParked([parked])
+      }
       const entry = fresh[probe.fresh] as Entry
       this.#ready.take(entry)
       if (!this.#isSound(entry)) return

@@ -71,6 +71,8 @@ export class ReadyQueue {
 
   /** Puts entries back that were not delivered, uncharged, in their place. */
   putBack(entries: readonly Entry[]): void {
+    for (const entry of this.#aside.size > 0 ? entries : [])
+      if (entry.message.key !== null) this.#free(entry, entry.message.key)
     const back = this.#aside.size > 0 ? entries.filter((entry) => !this.#waits(entry)) : entries
     for (const entry of back) entry.state = 'ready'
     this.#ready = [...back, ...this.#ready.slice(this.#head)].sort((a, b) => a.ordinal - b.ordinal)
@@ -80,7 +82,7 @@ export class ReadyQueue {
   /** An entry that was sent is kept elsewhere, unsettled, while others go on: those of its key wait until it is released. */
   setAside(entry: Entry): void {
     const { key } = entry.message
-    if (this.#serial || key === null) return
+    if (this.#serial || key === null || this.#aside.has(key)) return
     this.#aside.set(key, entry)
     this.#busy.set(key, [])
     const rest = this.#ready.slice(this.#head).filter((other) => !this.#waits(other))

@@ -185,7 +185,7 @@ export class CulpritSearch {
     this.forget(id)
     this.#streak = 0
     if (this.#debt > 0) this.#debt--
-    this.#grow(no)
+    if (!probe) this.#grow(no)
     if (was !== undefined) this.#known.doubt(was, topic)
     const convicted = this.#failed.size + this.#again.size > 0 ? this.#confirm(answered, now) : []
     this.#known.gotThrough(topic)
@@ -204,7 +204,10 @@ export class CulpritSearch {
   failed(failed: Failed, now: number): Effects {
     const probe = this.#probing === failed.id
     if (probe) this.#probing = undefined
-    if (failed.convicted) return this.#failedAgain(failed, now)
+    if (failed.convicted) {
+      if (probe && this.#pause) this.#wait(now, failed.retryAfterMs ?? 0)
+      return this.#failedAgain(failed, now)
+    }
     const known = this.#known.look(failed.code, failed.topic, now)
     const put = failed.size === 1 || known === 'all' ? 'aside' : 'back'
     const trial = this.#suspects.get(failed.id)?.confirmed === true

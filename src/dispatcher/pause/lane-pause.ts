@@ -157,11 +157,9 @@ export class LanePause {
   }
 
   /** What to probe with now: a place among `fresh`, or a suspect; undefined when it is not time. */
-  probe(now: number, fresh: readonly Entry[]): Probe | undefined {
-    const probe = this.#search.probe(
-      now,
-      fresh.map(({ message }) => message),
-    )
+  probe(now: number, fresh: readonly (Entry | ParkedEntry)[]): Probe | undefined {
+    const topics = fresh.map((each) => ({ topic: 'topic' in each ? each.topic : each.message.topic }))
+    const probe = this.#search.probe(now, topics)
     // dropped by an operator, or settled otherwise: whatever comes next shows how things are
     if (!probe && fresh.length === 0 && now >= this.#search.nextProbeAt && this.#search.giveUp()) this.#resumed()
     return probe
