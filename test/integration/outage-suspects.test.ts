@@ -40,11 +40,14 @@ async function endpoint({ bad, good, topic, reply, concurrency, mixed = false }:
     },
     routes: { '**': ['crm'] },
   })
-  await waitFor(() => arrived.size === all.filter((isBad) => !isBad).length, { what: 'the good messages' })
+  await waitFor(() => arrived.size >= all.filter((isBad) => !isBad).length, { what: 'the good messages' })
   const ms = performance.now() - from
+  // each verdict takes another that gets through
   await waitFor(
-    async () =>
-      (await pool.query<{ n: number }>('select count(*)::int as n from waybill.deliveries')).rows[0]?.n === bad,
+    async () => {
+      await publish(pool, 'order.created', { n: -1, isBad: false })
+      return (await pool.query<{ n: number }>('select count(*)::int as n from waybill.deliveries')).rows[0]?.n === bad
+    },
     { what: 'the verdict of every bad message' },
   )
   const { rows } = await pool.query<{ state: string; attempt: number }>(
