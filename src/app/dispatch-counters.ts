@@ -13,6 +13,7 @@ export class DispatchCounters {
   readonly delivered = new Map<string, number>()
   readonly retries = new Map<string, number>()
   readonly dead = new Map<string, number>()
+  readonly restarts = new Map<string, number>()
   /** By destination and kind, joined by a space. */
   readonly pauses = new Map<string, number>()
   /** Lanes of this dispatcher that are paused now. */
@@ -26,6 +27,7 @@ export class DispatchCounters {
       increase(this.pauses, `${lane.destination} ${kind}`, 1)
       this.paused.set(lane.laneId, { destination: lane.destination, shard: lane.shard, kind, reason })
     },
+    onLaneRestart: ({ destination }) => increase(this.restarts, destination, 1),
     onResume: (lane) => void this.paused.delete(lane.laneId),
     onLaneLost: (lane: LaneName) => void this.paused.delete(lane.laneId),
   }

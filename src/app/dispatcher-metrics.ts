@@ -34,6 +34,8 @@ function addProcess(
   for (const [destination, n] of counters.delivered) page.add('waybill_dispatcher_delivered_total', n, { destination })
   for (const [destination, n] of counters.retries) page.add('waybill_dispatcher_retries_total', n, { destination })
   for (const [destination, n] of counters.dead) page.add('waybill_dispatcher_dead_total', n, { destination })
+  for (const [destination, n] of counters.restarts)
+    page.add('waybill_dispatcher_lane_restarts_total', n, { destination })
   for (const [name, n] of counters.pauses) {
     const [destination = '', kind = ''] = name.split(' ')
     page.add('waybill_dispatcher_pauses_total', n, { destination, kind })

@@ -51,7 +51,7 @@ export async function requireParked(pool: pg.Pool, filter: DeliveryFilter): Prom
   if (filter.message === undefined || (await listParked(pool, filter, 1)).length > 0) return
   throw new WaybillError(
     'WAYBILL_NOT_FOUND',
-    `no parked delivery of message ${filter.message} fits; "waybill show ${filter.message}" says where it is`,
+    `no delivery of message ${filter.message} that could be acted upon fits; "waybill show ${filter.message}" says where it is`,
   )
 }
 
@@ -81,6 +81,26 @@ export async function choose(pool: pg.Pool, filter: DeliveryFilter): Promise<Cho
   const counts = await countParked(pool, filter)
   const count = counts.reduce((sum, { n }) => sum + n, 0)
   return { count, counts, sample: await listParked(pool, filter, sampleRows) }
+}
+
+/** What a drop is about: parked deliveries, and destinations whose lanes have not passed the message yet. */
+export interface DroppedDeliveries extends ChosenDeliveries {
+  readonly ahead: readonly string[]
+}
+
+/** As `choose`; an id may name a message that is not parked, where lanes have still to send it. */
+export async function chooseOrAhead(pool: pg.Pool, filter: DeliveryFilter): Promise<DroppedDeliveries> {
+  const { message, destination, ...rest } = filter
+  const byId = message !== undefined && Object.values(rest).every((value) => value === undefined)
+  if (!byId) return { ...(await choose(pool, filter)), ahead: [] }
+  if (destination !== undefined) await requireDestination(pool, destination)
+  const { listAhead } = await import('../app/inspect.js')
+  const ahead = await listAhead(pool, message, destination)
+  if (ahead.length === 0) return { ...(await choose(pool, filter)), ahead }
+  const { countParked, listParked } = await import('../app/inspect.js')
+  const counts = await countParked(pool, filter)
+  const parked = counts.reduce((sum, { n }) => sum + n, 0)
+  return { count: parked + ahead.length, counts, sample: await listParked(pool, filter, sampleRows), ahead }
 }
 
 /** The sample as a table, and how many more there are. */

@@ -1,3 +1,5 @@
+import { storableText } from './storable-text.js'
+
 /**
  * Groups failures that differ only in numbers, ids and quoted text: the code, and the message with those taken out.
  * At most 200 characters.
@@ -8,5 +10,6 @@ export function failureFingerprint(code: string, message: string): string {
     .replace(/"[^"]*"|'[^']*'/g, '#')
     .replace(/\d+/g, '#')
     .replace(/\s+/g, ' ')
-  return `${code}: ${shape}`.slice(0, 200)
+  // the cut may go through a character
+  return storableText(`${code}: ${shape}`.slice(0, 200))
 }

@@ -52,6 +52,17 @@ export function isTransient(error: unknown): boolean {
   return code === '55P03' || code === '57014' || code === '40001' || code === '40P01'
 }
 
+/**
+ * The server refused the statement, and nothing of it was written: for what it said, for a lock, or for want of room. The
+ * same statement may go through later. Not so a row that is there already, a session that ends, or a server that only
+ * reads: there what is known is out of date.
+ */
+export function isRefusal(error: unknown): boolean {
+  const code = codeOf(error)
+  if (code === undefined || !/^[0-9A-Z]{5}$/.test(code) || isConnectionError(error)) return false
+  return code !== '23505' && !/^(25|57P|WB)/.test(code)
+}
+
 /** Raised by Waybill's own functions. */
 export const staleHolder = 'WB001'
 export const staleIncarnation = 'WB002'

@@ -12,8 +12,9 @@ import { loadPlan } from '../outbox/position-store.js'
 import { restLane } from '../outbox/reshard.js'
 import type { SharedPages } from '../outbox/shared-pages.js'
 import { type DispatcherHooks, type DispatcherLogger, type LaneName, callHook } from './hooks.js'
-import { Lane } from './lane.js'
+import { Lane } from './lane/lane.js'
 import { PageStream } from './page-stream.js'
+import { RestartPace } from './pause/restart-pace.js'
 import type { ServedDestination } from './served-destination.js'
 import { StandbyPause } from './standby-pause.js'
 import type { Ticker } from './ticker.js'
@@ -50,6 +51,7 @@ export class HeldLane {
   /** Each start after a failure has an epoch of its own. */
   #fence: Omit<LaneFence, 'nonce'>
   readonly #standby: StandbyPause
+  readonly #restarts: RestartPace
   #lane: Lane | undefined
   #stopping = false
   /** Why it is another's now. */
@@ -67,7 +69,9 @@ export class HeldLane {
     this.#commands = seen.commands
     this.#fence = { laneId: seen.id, epoch, holder }
     const written = seen.state === 'paused'
-    this.#standby = new StandbyPause({ name: this.name, fence: () => this.#fence, pool, logger, hooks, written })
+    const fenced = { name: this.name, fence: () => this.#fence }
+    this.#standby = new StandbyPause({ ...fenced, pool, logger, hooks, written })
+    this.#restarts = new RestartPace({ ...options, ...fenced })
   }
 
   /** As it runs now; undefined before it has started. */
@@ -90,6 +94,7 @@ export class HeldLane {
   stop(): boolean {
     if (this.#stopping) return false
     this.#stopping = true
+    this.#restarts.stop()
     this.#lane?.stop()
     return true
   }
@@ -98,6 +103,7 @@ export class HeldLane {
   lose(reason: WaybillError): void {
     this.#lost = reason
     this.#stopping = true
+    this.#restarts.stop()
     this.#lane?.fail(reason)
   }
 
@@ -121,6 +127,7 @@ export class HeldLane {
         const lane = await this.#open({ ...this.#fence, nonce: nonce() })
         this.#standby.goesOn('hidden')
         this.#lane = lane
+        this.#restarts.started()
         if (this.#stopping) lane.stop()
         await lane.run()
         if (this.#stopping || !lane.halted) continue
@@ -138,6 +145,7 @@ export class HeldLane {
         failed = true
         logger.error({ ...this.name, err: error }, 'lane starts again from what is stored')
         ticker.reset()
+        await this.#restarts.wait(error)
         await nextBeat()
       }
     }

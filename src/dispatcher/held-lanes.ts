@@ -7,7 +7,7 @@ import { type Beat, type SeenLane, acquireLane, releaseLanes } from '../outbox/d
 import type { SharedPages } from '../outbox/shared-pages.js'
 import { HeldLane } from './held-lane.js'
 import { type DispatcherHooks, type DispatcherLogger, type LaneName, callHook } from './hooks.js'
-import type { LaneStatus } from './lane.js'
+import type { LaneStatus } from './lane/lane.js'
 import type { LivenessWatch } from './lease.js'
 import type { ServedDestination } from './served-destination.js'
 import { planShare } from './share.js'

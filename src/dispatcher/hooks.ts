@@ -1,6 +1,6 @@
 import type { DeliveryFailure } from '../adapters/contract.js'
 import { messageOf } from '../core/errors.js'
-import type { PauseKind } from './outage.js'
+import type { PauseKind } from './pause/culprit-search.js'
 
 export interface LaneName {
   readonly laneId: number
@@ -17,9 +17,10 @@ export interface MessageName {
 
 /**
  * Why a lane stands still. `standby`: it waits until the stand-by that `durability` names has what is to be sent. `hidden`:
- * row-level security hides rows from the dispatcher, so nothing is read.
+ * row-level security hides rows from the dispatcher, so nothing is read. `refused`: the database does not take what it is to
+ * write. `restarting`: it ended again and again, and waits before it starts once more.
  */
-export type LanePauseKind = PauseKind | 'parked_limit' | 'standby' | 'hidden'
+export type LanePauseKind = PauseKind | 'refused' | 'restarting' | 'parked_limit' | 'standby' | 'hidden'
 
 /**
  * What an application may listen to. Hooks are called after the fact and not waited for; what they throw, or reject with,
@@ -33,6 +34,8 @@ export interface DispatcherHooks {
   onPause?(lane: LaneName, pause: { readonly kind: LanePauseKind; readonly reason: string }): void
   onResume?(lane: LaneName): void
   onLaneAcquired?(lane: LaneName): void
+  /** It ended with an error, and starts again from what is stored. */
+  onLaneRestart?(lane: LaneName, reason: string): void
   onLaneLost?(lane: LaneName, reason: string): void
 }
 

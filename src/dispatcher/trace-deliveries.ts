@@ -1,6 +1,6 @@
 import type { Outcome } from '../adapters/contract.js'
 import { type Span, failSpan, isTracing, startSpan } from '../core/open-telemetry.js'
-import type { Entry } from './window.js'
+import type { Entry } from './lane/window.js'
 
 /** The spans of a batch under way. */
 export interface DeliveryTrace {

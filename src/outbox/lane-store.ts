@@ -1,5 +1,6 @@
 import type pg from 'pg'
 import { WaybillError, codeOf } from '../core/errors.js'
+import { storableJson, storableText } from '../core/storable-text.js'
 import { loadSql } from '../db/sql.js'
 import { staleHolder, staleIncarnation } from '../db/sqlstate.js'
 import type { Delta } from './delta.js'
@@ -170,11 +171,34 @@ function receiptColumns(rows: readonly ReceiptRow[]): (string | null)[] {
     column((row) => row.seq),
     column((row) => row.attempt),
     column((row) => row.ms ?? 'null'),
-    rows.map((row) => JSON.stringify(row.receipt)).join('\n'),
+    rows.map((row) => storableJson(row.receipt)).join('\n'),
   ]
 }
 
-const json = (rows: readonly unknown[]): string | null => (rows.length === 0 ? null : JSON.stringify(rows))
+const json = (rows: readonly unknown[]): string | null => (rows.length === 0 ? null : storableJson(rows))
+
+/** The same commit without a text from outside: what a database refused for one of them it may take so. */
+export function withoutTexts(commit: LaneCommit): LaneCommit {
+  const plain = <Row extends ParkedRow | AttemptRow>(row: Row): Row => ({
+    ...row,
+    code: plainCode(row.code),
+    error: row.error === null ? null : refusedText,
+    ...('fingerprint' in row && { fingerprint: plainCode(row.code) }),
+  })
+  return {
+    ...commit,
+    parked: commit.parked.map(plain),
+    updated: commit.updated.map(plain),
+    attempts: commit.attempts.map(plain),
+    receipts: commit.receipts.map((row) => ({ ...row, receipt: null })),
+  }
+}
+
+const refusedText = 'the database refused the text of this failure'
+
+function plainCode(code: string | null): string | null {
+  return code === null || /^[A-Z0-9_]{1,64}$/.test(code) ? code : 'UNKNOWN'
+}
 
 /**
  * Commits what a lane did, in one round trip. Resolves to true when every parked row was still as the lane knew it;
@@ -240,7 +264,7 @@ function deltaJson({ from, to, generation }: Delta): string {
 /** Writes a lane's pause down, or its end (`pause` null). Resolves to false when the lane is no longer ours. */
 export async function writePause(
   db: Queryable,
-  fence: LaneFence,
+  fence: Omit<LaneFence, 'nonce'>,
   pause: { readonly kind: string; readonly reason: string } | null,
 ): Promise<boolean> {
   const { rowCount } = await db.query(pauseSql, [
@@ -248,7 +272,7 @@ export async function writePause(
     fence.epoch,
     fence.holder,
     pause?.kind ?? null,
-    pause?.reason ?? null,
+    pause ? storableText(pause.reason) : null,
   ])
   return rowCount === 1
 }

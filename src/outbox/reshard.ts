@@ -207,6 +207,7 @@ async function finish(client: pg.ClientBase, reshard: Resting): Promise<ReshardS
   )
   const added = await addLanes(client, { name: destination, shards: toShards }, { delta, after: delta.to.ceiling })
   const moved = await moveDeliveries(client, old, added)
+  await copyDropped(client, old, added)
   await client.query('update waybill.destinations set shards = $2::int where name = $1::text', [destination, toShards])
   await client.query(
     `update waybill.reshards set ended_at = clock_timestamp(), outcome = 'done', barrier = $2::pg_snapshot where id = $1::bigint`,
@@ -220,6 +221,16 @@ async function finish(client: pg.ClientBase, reshard: Resting): Promise<ReshardS
   )
   await tellDispatchers(client)
   return 'done'
+}
+
+// What operators dropped before the old lanes had read it: which of the new ones will read it, their rows do not say.
+async function copyDropped(client: pg.ClientBase, old: readonly number[], added: readonly number[]): Promise<void> {
+  await client.query(
+    `insert into waybill.dropped (lane_id, seq, message_id, dropped_at)
+     select n.id, g.seq, g.message_id, min(g.dropped_at) from waybill.dropped g cross join unnest($2::int[]) n(id)
+      where g.lane_id = any($1::int[]) group by 1, 2, 3`,
+    [old, added],
+  )
 }
 
 // All lanes have the same snapshot; each knows floors that hold for it, and so the lowest of each hold for all.

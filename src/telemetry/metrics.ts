@@ -89,6 +89,11 @@ export const metricDefinitions = {
     help: 'Deliveries that this dispatcher gave up.',
     labels: ['destination'],
   },
+  waybill_dispatcher_lane_restarts_total: {
+    type: 'counter',
+    help: 'Times that a lane of this dispatcher ended with an error and started again from what is stored.',
+    labels: ['destination'],
+  },
   waybill_dispatcher_pauses_total: {
     type: 'counter',
     help: 'Times that a lane of this dispatcher paused.',

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { type ParkedEntry, type ParkedRules, ParkedSet } from '../../src/dispatcher/parked.js'
+import { type ParkedEntry, type ParkedRules, ParkedSet } from '../../src/dispatcher/lane/parked.js'
 
 type Action =
   | { readonly kind: 'park'; readonly key: number | null; readonly after: number }
@@ -70,7 +70,7 @@ class Model {
   park(key: string | null, dueAt: number): void {
     const seq = ++this.#seq
     const state = this.set.holds(key) ? 'held' : 'retrying'
-    const flags = { sending: false, dirty: 0, convicted: false, message: undefined }
+    const flags = { sending: false, dirty: 0, convicted: false, code: null, message: undefined }
     const entry: ParkedEntry = { seq, id: `m${seq}`, topic: 't', key, state, attempt: 0, dueAt, ...flags }
     this.entries.add(entry)
     this.set.add(entry)

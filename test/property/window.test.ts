@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { everythingAbove } from '../../src/outbox/delta.js'
 import { LogMessage } from '../../src/outbox/message.js'
-import { type Entry, type LowWater, Window } from '../../src/dispatcher/window.js'
+import { type Entry, type LowWater, Window } from '../../src/dispatcher/lane/window.js'
 
 /** One page of a delta: how far above the last each seq lies (0: it shares it), and where the page ends behind them. */
 interface PageShape {

@@ -262,12 +262,13 @@ create index deliveries_message on waybill.deliveries (message_id);
 create index deliveries_seq on waybill.deliveries (seq);
 comment on column waybill.deliveries.attempt is 'Attempts charged so far.';
 
--- What operators dropped. A parked delivery may lie ahead of its lane's cursor: whoever holds the lane after a crash reads
--- its message again, and must know. Goes with its range of the log.
+-- What operators dropped, and may lie ahead of its lane's cursor: a holder that reads its message must know, and so must
+-- the one after it. Goes a day after the cursor has passed it, or with its range of the log.
 create table waybill.dropped (
-  lane_id     int    not null references waybill.lanes (id) on delete cascade,
-  seq         bigint not null,
-  message_id  uuid   not null,
+  lane_id     int         not null references waybill.lanes (id) on delete cascade,
+  seq         bigint      not null,
+  message_id  uuid        not null,
+  dropped_at  timestamptz not null default clock_timestamp(),
   primary key (lane_id, seq, message_id)
 );
 create index dropped_seq on waybill.dropped (seq);
@@ -772,7 +773,9 @@ begin
     select dest, p_lane, d.seq, d.id, d.topic, d.key, d.state, d.attempt, clock_timestamp() + d."in" * interval '1 ms',
            d.code, d.error, d.fingerprint
       from jsonb_to_recordset(p_parked) d(seq bigint, id uuid, topic text, key text, state text, attempt int, "in" float8,
-           code text, error text, fingerprint text);
+           code text, error text, fingerprint text)
+     -- an operator was faster
+     where not exists (select from waybill.dropped g where g.lane_id = p_lane and g.seq = d.seq and g.message_id = d.id);
   end if;
   if p_updated is not null then
     update waybill.deliveries x
@@ -867,8 +870,9 @@ begin
 end
 $$;
 
--- Gives parked deliveries up: they are never sent, and what they held back goes on. A reason is asked for.
--- Returns how many.
+-- Gives deliveries up: they are never sent, and what they held back goes on. A reason is asked for. What is parked and
+-- fits; and, where p_message and at most p_destination are given, the message where its lanes have not passed it: one that
+-- is under way at this moment may still arrive. Returns how many deliveries.
 create function waybill.drop_deliveries(
   p_reason text,
   p_message uuid default null, p_destination text default null, p_topic text default null, p_key text default null,
@@ -878,7 +882,9 @@ language plpgsql volatile
 as $$
 declare
   touched int[];
+  ahead int[] := '{}';
   n int;
+  m int := 0;
 begin
   if coalesce(trim(p_reason), '') = '' then
     raise exception using errcode = '22023', message = 'waybill.drop_deliveries: reason is empty',
@@ -899,7 +905,28 @@ begin
     insert into waybill.dropped (lane_id, seq, message_id) select g.lane_id, g.seq, g.message_id from gone g
     on conflict do nothing
   )
-  select count(*), array_agg(distinct g.lane_id) into n, touched from gone g;
+  select count(*), coalesce(array_agg(distinct g.lane_id), '{}') into n, touched from gone g;
+  if p_message is not null and coalesce(p_topic, p_key, p_state, p_fingerprint) is null then
+    -- a commit of theirs waits until this one's end, or has ended before the cursors are looked at
+    perform from waybill.lanes l where l.id in (select b.lane_id from waybill.lanes_before(p_message, p_destination) b)
+      order by l.id for no key update;
+    with kept as (
+      insert into waybill.dropped (lane_id, seq, message_id)
+      select b.lane_id, b.seq, p_message from waybill.lanes_before(p_message, p_destination) b
+       where not exists (select from waybill.deliveries d
+                          where d.destination = b.destination and d.seq = b.seq and d.message_id = p_message)
+      on conflict do nothing
+      returning lane_id, seq
+    ), told as (
+      insert into waybill.attempts (destination, message_id, seq, attempt, outcome, code, message)
+      select distinct l.destination, p_message, k.seq, 0, 'dropped', 'DROPPED', p_reason
+        from kept k join waybill.lanes l on l.id = k.lane_id
+      returning destination
+    )
+    select (select count(*) from told), coalesce((select array_agg(k.lane_id) from kept k), '{}') into m, ahead;
+    touched := touched || ahead;
+    n := n + m;
+  end if;
   if n > 0 then
     insert into waybill.audit (actor, action, target, reason)
     values (p_actor, 'drop', jsonb_strip_nulls(jsonb_build_object('message', p_message, 'destination', p_destination,
@@ -939,6 +966,23 @@ select l.id as lane_id, p.n, p.delivered, p.committed_at, c.read_seq, c.seen, r.
       from pg_snapshot_xip(c.seen) x(xid)
       left join unnest(t.running, t.running_floors) k(xid, floor) on k.xid = x.xid) r
  where l.state <> 'closed';
+
+-- The lanes that have still to read a message, or to store that they have: of the destinations that it goes to, all shards,
+-- as the hash of its key is not known here.
+create function waybill.lanes_before(p_message uuid, p_destination text default null)
+returns table (lane_id int, destination text, seq bigint)
+language sql stable
+as $$
+  select l.id, l.destination, m.seq
+    from waybill.messages m
+    join waybill.destinations x on (m.destinations is null and m.topic ~ x.topic_regex) or x.name = any(m.destinations)
+    join waybill.lanes l on l.destination = x.name and l.state <> 'closed'
+    join waybill.lane_cursor c on c.lane_id = l.id
+   where m.id = p_message and (p_destination is null or x.name = p_destination)
+     and ((m.seq > c.read_seq and not pg_visible_in_snapshot(m.xid, c.seen))
+          or exists (select from unnest(c.running, c.running_floors) r(xid, floor)
+                      where r.xid = m.xid and m.seq > r.floor and m.seq <= c.read_seq))
+$$;
 
 -- Where each lane stands. Every figure costs an index probe or the few parked rows, however far behind a lane is.
 --   lag_messages  seqs between the cursor and the tip: an upper bound (rolled-back seqs and other topics count); 0 when

@@ -19,7 +19,10 @@ export async function retryDeliveries(pool: pg.Pool, filter: DeliveryFilter, act
   return rows[0]?.n ?? 0
 }
 
-/** Gives parked deliveries up: they are never sent, and what they held back goes on. Gives how many. */
+/**
+ * Gives deliveries up: they are never sent, and what they held back goes on. Those that are parked and fit; of a message that
+ * is named alone, or with a destination, also those that lanes have not passed yet. Gives how many.
+ */
 export async function dropDeliveries(
   pool: pg.Pool,
   filter: DeliveryFilter,

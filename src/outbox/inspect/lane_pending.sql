@@ -10,20 +10,24 @@ select m.*
     select m.seq::float8 as seq, m.id, m.key, l.shard, l.shards
       from waybill.lanes l
       join waybill.destinations d on d.name = l.destination
+      join waybill.lane_wants w on w.lane_id = l.id
      cross join lateral (select p.delta, p.after from waybill.positions p where p.lane_id = l.id order by p.n desc limit 1) p
       join waybill.deltas t on t.lane_id = l.id and t.n = p.delta
       join waybill.messages m
         on m.seq > $2::bigint and m.seq <= $4::bigint and pg_visible_in_snapshot(m.xid, $3::pg_snapshot)
        and not pg_visible_in_snapshot(m.xid, t.from_snapshot)
        and not (m.seq <= p.after and pg_visible_in_snapshot(m.xid, t.to_snapshot))
-       and ((m.destinations is null and m.topic ~ d.topic_regex) or l.destination = any(m.destinations))
+       -- before a barrier by the routes of before, behind it as deployed
+       and ((m.destinations is null and (m.topic ~ d.topic_regex or m.topic ~ w.topic_regex)) or l.destination = any(m.destinations))
      where l.id = $1::int
        -- parked ahead of the cursor
        and not exists (select from waybill.deliveries x
                         where x.destination = l.destination and x.seq = m.seq and x.message_id = m.id)
+       and not exists (select from waybill.dropped g where g.lane_id = l.id and g.seq = m.seq and g.message_id = m.id)
      order by m.seq
      limit $5::int) m on true
  where i.nonce = $6::uuid
    and not (row_security_active('waybill.messages'::regclass) or row_security_active('waybill.lanes'::regclass)
             or row_security_active('waybill.positions'::regclass) or row_security_active('waybill.deltas'::regclass)
-            or row_security_active('waybill.deliveries'::regclass) or row_security_active('waybill.destinations'::regclass))
+            or row_security_active('waybill.deliveries'::regclass) or row_security_active('waybill.destinations'::regclass)
+            or row_security_active('waybill.dropped'::regclass) or row_security_active('waybill.barriers'::regclass))

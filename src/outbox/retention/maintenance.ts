@@ -8,7 +8,7 @@ import { attemptsTable, extendPartitions, extendTimePartitions, receiptsTable } 
 import { dropPartitionsOn } from './drop.js'
 import { maintainInbox } from './inbox-generations.js'
 import { loadMarks, type Marks } from './marks.js'
-import { sweepDedupeKeys, sweepDispatchers, sweepPositions, sweepUnrouted } from './sweep.js'
+import { sweepDedupeKeys, sweepDispatchers, sweepDropped, sweepPositions, sweepUnrouted } from './sweep.js'
 import { dropTimePartitions } from './time-partitions.js'
 import { trimLog } from './trim.js'
 
@@ -117,6 +117,7 @@ function tasksOf(settings: MaintenanceSettings): Record<string, Task> {
     'sweep dedupe keys': ({ client, marks }, { signal }) => sweepDedupeKeys(client, marks, { signal }),
     'sweep positions': ({ client, marks }, { signal }) =>
       sweepPositions(client, marks, { signal, keep: keepPositions }),
+    'sweep dropped': ({ client }, { signal }) => sweepDropped(client, { signal }),
     'sweep unrouted': ({ client }) => sweepUnrouted(client, { keepMs: 30 * dayMs }),
     'sweep dispatchers': ({ client }) => sweepDispatchers(client),
   }

@@ -4,6 +4,7 @@ import { inBatches, inBoundedTransaction, type Bounds } from './bounded.js'
 import type { Marks } from './marks.js'
 
 const dedupeSql = loadSql(import.meta.url, './dedupe_sweep.sql')
+const droppedSql = loadSql(import.meta.url, './dropped_sweep.sql')
 const positionsSql = loadSql(import.meta.url, './positions_sweep.sql')
 const deltasSql = loadSql(import.meta.url, './deltas_sweep.sql')
 
@@ -25,6 +26,15 @@ export async function sweepDedupeKeys(client: pg.ClientBase, marks: Marks, bound
     // a short batch may have skipped keys that were being renewed: those have a later time now, or stay behind the mark
     if (last !== null && gone === batch) marks.dedupe = last
     return { rows: gone, last: gone < batch }
+  })
+}
+
+/** Forgets what operators dropped, where no lane will read it again. */
+export async function sweepDropped(client: pg.ClientBase, bounds: Bounds = {}): Promise<number> {
+  const batch = bounds.batch ?? 1000
+  return inBatches(client, bounds, async () => {
+    const { rowCount } = await client.query(droppedSql, [batch])
+    return { rows: rowCount ?? 0, last: (rowCount ?? 0) < batch }
   })
 }
 

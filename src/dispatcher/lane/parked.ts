@@ -1,5 +1,5 @@
-import type { LogMessage } from '../outbox/message.js'
-import type { ParkedState } from '../outbox/lane-store.js'
+import type { LogMessage } from '../../outbox/message.js'
+import type { ParkedState } from '../../outbox/lane-store.js'
 
 /** A delivery that left the fast path, as its lane's holder knows it. The row in `deliveries` is the truth. */
 export interface ParkedEntry {
@@ -15,8 +15,10 @@ export interface ParkedEntry {
   sending: boolean
   /** Changes in memory that are not committed yet: while there are any it is not sent again. */
   dirty: number
-  /** It was found guilty of failures that look like an outage: further ones are charged and do not pause the lane. */
+  /** It was found guilty of failures that look like an outage: further ones do not pause the lane. */
   convicted: boolean
+  /** Of the latest failure that was charged. */
+  code: string | null
   message: LogMessage | undefined
 }
 

@@ -1,4 +1,4 @@
-import type { Outcome } from '../adapters/contract.js'
+import type { Outcome } from '../../adapters/contract.js'
 import type { Entry } from './window.js'
 
 /** What a lane's destination answers, to tell a message that takes long from a destination that says nothing. */

@@ -1,6 +1,16 @@
 import type pg from 'pg'
-import type { Clock } from '../core/clock.js'
-import { type LaneFence, type Queryable, type StoredPosition, commitLane } from '../outbox/lane-store.js'
+import { type BackoffSettings, backoffDelay } from '../../core/backoff.js'
+import type { Clock } from '../../core/clock.js'
+import { codeOf, messageOf } from '../../core/errors.js'
+import { isRefusal, isTransient } from '../../db/sqlstate.js'
+import {
+  type LaneCommit,
+  type LaneFence,
+  type Queryable,
+  type StoredPosition,
+  commitLane,
+  withoutTexts,
+} from '../../outbox/lane-store.js'
 import type { CommitBuffer } from './commit-buffer.js'
 import type { LowWater, Window } from './window.js'
 
@@ -16,6 +26,10 @@ export interface LaneCommitsOptions {
   /** `inStep`: every parked row was still as the lane knew it. */
   readonly onCommitted: (committed: { readonly delivered: number; readonly inStep: boolean }) => void
   readonly onEnd: () => void
+  /** The database does not take what is to be committed, and why; null: it has taken it. */
+  readonly onRefused: (reason: string | null) => void
+  /** Aborted when the lane ends: what was refused until then is not committed. */
+  readonly signal: AbortSignal
   readonly fail: (error: unknown) => void
 }
 
@@ -24,6 +38,9 @@ export interface LaneCommitsOptions {
  * came meanwhile, they would cost the database and this process more than the deliveries do.
  */
 const paceMs = 10
+
+/** Between tries of a commit that was refused. */
+const refusedBackoff: BackoffSettings = { baseMs: 200, capMs: 30_000 }
 
 /** A cursor that moved past unwanted messages only is stored this often: so far its lag may seem to be more than it is. */
 const quietCommitMs = 5000
@@ -40,6 +57,8 @@ export class LaneCommits {
   #told: number
   /** Messages delivered since the lane began. */
   delivered: number
+  #refused = false
+  #givenUp = false
   /** Something was settled since the last commit. */
   progress = false
 
@@ -55,9 +74,14 @@ export class LaneCommits {
     return this.#busy
   }
 
+  /** The database refuses what is to be committed: until it takes it nothing is to be sent. */
+  get refused(): boolean {
+    return this.#refused
+  }
+
   /** Nothing is being written, and nothing waits to be. */
   get idle(): boolean {
-    return !this.#busy && this.#quiet
+    return !this.#busy && (this.#quiet || this.#givenUp)
   }
 
   /** Moves the low-water mark as far as what is settled allows. */
@@ -82,12 +106,16 @@ export class LaneCommits {
    */
   commit(last = false): void {
     const { buffer, clock, many, pool } = this.#o
-    if (this.#busy || (buffer.empty && !this.#mark)) return
+    if (this.#busy || this.#givenUp || (buffer.empty && !this.#mark)) return
     const early = this.#quiet
       ? clock.monotonic() - this.#committedAt < quietCommitMs
       : this.waitMs > 0 && this.delivered - this.#told < many
     if (early && !last) return
-    this.#run(async () => (await this.#write(pool))())
+    this.#run(async () => {
+      const { rows, committed } = this.#take()
+      const inStep = await this.#commit(pool, rows)
+      if (inStep !== undefined) committed(inStep)
+    })
   }
 
   /** Runs `work` while no commit does. False: one is under way, nothing was started. */
@@ -102,9 +130,11 @@ export class LaneCommits {
     while (this.#busy) await new Promise((resolve) => setTimeout(resolve, 1))
     this.#busy = true
     try {
-      const done = await work((db) => {
+      const done = await work(async (db) => {
         this.advance()
-        return this.#write(db)
+        const { rows, committed } = this.#take()
+        const inStep = await commitLane(db, this.#o.fence, rows)
+        return () => committed(inStep)
       })
       done()
     } finally {
@@ -123,9 +153,35 @@ export class LaneCommits {
       })
   }
 
-  // Writes what there is now; resolves to what to do once it is committed.
-  async #write(db: Queryable): Promise<() => void> {
-    const { buffer, clock, fence, onCommitted } = this.#o
+  // A commit that is refused wrote nothing. The same rows are tried again, first without the texts that came from outside,
+  // and nothing is sent meanwhile: begun again from what is stored, the lane would send its window for each refusal (27 times
+  // in 8 s for half a surrogate pair). Undefined: the lane has ended before they were taken.
+  async #commit(pool: pg.Pool, rows: LaneCommit): Promise<boolean | undefined> {
+    const { clock, fence, onRefused, signal } = this.#o
+    let attempt = rows
+    for (let tries = 1; ; tries++) {
+      try {
+        const inStep = await commitLane(pool, fence, attempt)
+        if (this.#refused) onRefused(null)
+        this.#refused = false
+        return inStep
+      } catch (error) {
+        if (!isRefusal(error)) throw error
+        this.#refused = true
+        if (tries > 1 && !isTransient(error)) onRefused(refusalReason(error))
+        else if (tries > 3) onRefused(refusalReason(error))
+        if (!isTransient(error)) attempt = withoutTexts(rows)
+        if (tries > 1) await clock.sleep(backoffDelay(tries - 1, refusedBackoff), signal)
+        if (!signal.aborted) continue
+        this.#givenUp = true
+        return undefined
+      }
+    }
+  }
+
+  // What there is now, and what to call once it is committed.
+  #take(): { rows: LaneCommit; committed: (inStep: boolean) => void } {
+    const { buffer, clock, onCommitted } = this.#o
     const mark = this.#mark
     const { rows, done } = buffer.take()
     const newDelta = mark !== undefined && mark.delta !== this.#position.delta
@@ -136,12 +192,21 @@ export class LaneCommits {
     this.progress = false
     this.#committedAt = clock.monotonic()
     this.#begunAt = performance.now()
-    const inStep = await commitLane(db, fence, { position, newDelta, ...rows })
-    return () => {
-      if (position) this.#position = position
-      done()
-      onCommitted({ delivered: delivered - this.#told, inStep })
-      this.#told = delivered
+    return {
+      rows: { position, newDelta, ...rows },
+      committed: (inStep) => {
+        if (position) this.#position = position
+        done()
+        onCommitted({ delivered: delivered - this.#told, inStep })
+        this.#told = delivered
+      },
     }
   }
+}
+
+function refusalReason(error: unknown): string {
+  const sqlstate = codeOf(error) ?? ''
+  // a data exception (class 22) quotes what it did not like
+  const words = sqlstate.startsWith('22') ? 'a value was refused' : messageOf(error)
+  return `COMMIT_REFUSED: SQLSTATE ${sqlstate}: ${words}; what was delivered is kept and nothing is sent until the database takes it`
 }

@@ -1,7 +1,7 @@
-import type { Clock } from '../core/clock.js'
-import type { DeliverySettings } from '../core/delivery-settings.js'
-import type { ParkedState, StoredDelivery } from '../outbox/lane-store.js'
-import type { LogReader } from '../outbox/log-reader.js'
+import type { Clock } from '../../core/clock.js'
+import type { DeliverySettings } from '../../core/delivery-settings.js'
+import type { ParkedState, StoredDelivery } from '../../outbox/lane-store.js'
+import type { LogReader } from '../../outbox/log-reader.js'
 import type { CommitBuffer } from './commit-buffer.js'
 import { type ParkedEntry, ParkedSet } from './parked.js'
 import { type Entry, retryEntry } from './window.js'
@@ -24,8 +24,10 @@ export class LaneParked {
   readonly #o: LaneParkedOptions
   readonly #set: ParkedSet
   readonly #byId = new Map<string, ParkedEntry>()
-  /** Parked or dropped before this lane was opened. Where the cursor was held back then, their pages are read once more. */
+  /** Parked before this lane was opened. Where the cursor was held back then, their pages are read once more. */
   readonly #before: Set<string>
+  /** What operators gave up, and may lie ahead of the cursor. */
+  #dropped: Set<string>
 
   constructor(
     options: LaneParkedOptions,
@@ -33,7 +35,8 @@ export class LaneParked {
   ) {
     this.#o = options
     this.#set = new ParkedSet(options.settings)
-    this.#before = new Set([...stored.parked, ...stored.dropped].map(idOf))
+    this.#before = new Set(stored.parked.map(idOf))
+    this.#dropped = new Set(stored.dropped.map(idOf))
     for (const row of stored.parked) this.#adopt(row)
   }
 
@@ -43,7 +46,13 @@ export class LaneParked {
    * restart anew; or sent against the operator's word.
    */
   takes(message: DeliveryName): boolean {
-    return this.#before.size > 0 && this.#before.delete(idOf(message))
+    if (this.#before.size + this.#dropped.size === 0) return false
+    const id = idOf(message)
+    return this.#dropped.has(id) || this.#before.delete(id)
+  }
+
+  isDropped(message: DeliveryName): boolean {
+    return this.#dropped.size > 0 && this.#dropped.has(idOf(message))
   }
 
   get size(): number {
@@ -84,6 +93,7 @@ export class LaneParked {
       sending: false,
       dirty: 0,
       convicted: false,
+      code: null,
       message: undefined,
     }
     entry.parked = parked
@@ -97,7 +107,8 @@ export class LaneParked {
   }
 
   /** Takes over what an operator changed. What is under way or not committed yet is left for the next time. */
-  compare(rows: readonly StoredDelivery[]): void {
+  compare(rows: readonly StoredDelivery[], dropped: readonly DeliveryName[]): void {
+    this.#dropped = new Set(dropped.map(idOf))
     const stored = new Map(rows.map((row) => [idOf(row), row]))
     for (const [id, entry] of [...this.#byId]) {
       if (entry.sending || entry.dirty > 0) continue
@@ -117,6 +128,10 @@ export class LaneParked {
     const messages = new Map(loaded.map((message) => [idOf(message), message]))
     const entries: Entry[] = []
     for (const entry of parked) {
+      if (this.isDropped(entry)) {
+        this.forget(entry) // an operator was faster than the commit that wrote it down
+        continue
+      }
       entry.message ??= messages.get(idOf(entry))
       if (entry.message) {
         entry.message.attempt = entry.attempt + 1
@@ -142,15 +157,16 @@ export class LaneParked {
     entry.attempt = row.attempt
     entry.state = row.state
     entry.convicted = false
+    entry.code = row.errorCode
     entry.dueAt = this.#o.clock.monotonic() + row.dueInMs
     if (revived) this.#remember(entry)
     else this.#set.touch(entry)
   }
 
   #adopt(row: StoredDelivery): void {
-    const { seq, id, topic, key, state, attempt } = row
+    const { seq, id, topic, key, state, attempt, errorCode } = row
     this.#remember({
-      ...{ seq, id, topic, key, state, attempt },
+      ...{ seq, id, topic, key, state, attempt, code: errorCode },
       dueAt: this.#o.clock.monotonic() + (state === 'retrying' ? row.dueInMs : 0),
       sending: false,
       dirty: 0,
@@ -165,6 +181,6 @@ export class LaneParked {
   }
 }
 
-function idOf({ seq, id }: DeliveryName): string {
+export function idOf({ seq, id }: DeliveryName): string {
   return `${seq}:${id}`
 }

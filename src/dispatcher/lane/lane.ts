@@ -1,26 +1,31 @@
 import type pg from 'pg'
-import type { Adapter } from '../adapters/contract.js'
-import { Alarm } from '../core/alarm.js'
-import type { Clock } from '../core/clock.js'
-import type { DeliverySettings } from '../core/delivery-settings.js'
-import { WaybillError, messageOf } from '../core/errors.js'
-import { Kick } from '../core/signal-flag.js'
-import type { Tick } from '../outbox/delta.js'
-import { type LaneFence, type StoredDelivery, type StoredPosition, loadParked } from '../outbox/lane-store.js'
-import type { LogReader } from '../outbox/log-reader.js'
-import { flawOf } from '../outbox/message.js'
+import type { Adapter } from '../../adapters/contract.js'
+import { Alarm } from '../../core/alarm.js'
+import type { Clock } from '../../core/clock.js'
+import type { DeliverySettings } from '../../core/delivery-settings.js'
+import { messageOf } from '../../core/errors.js'
+import { Kick } from '../../core/signal-flag.js'
+import type { Tick } from '../../outbox/delta.js'
+import {
+  type LaneFence,
+  type StoredDelivery,
+  type StoredPosition,
+  loadDropped,
+  loadParked,
+} from '../../outbox/lane-store.js'
+import type { LogReader } from '../../outbox/log-reader.js'
 import { CommitBuffer } from './commit-buffer.js'
-import { type DispatcherHooks, type DispatcherLogger, type LaneName, callHook } from './hooks.js'
+import { type DispatcherHooks, type DispatcherLogger, type LaneName, callHook } from '../hooks.js'
 import { LaneCalls } from './lane-calls.js'
 import { LaneCommits } from './lane-commits.js'
 import { type DeliveryName, LaneParked } from './lane-parked.js'
 import { LaneOutcomes } from './lane-outcomes.js'
-import { LanePause } from './lane-pause.js'
-import type { PauseKind } from './outage.js'
-import type { PageStream } from './page-stream.js'
-import type { ParkedEntry } from './parked.js'
+import { LaneSending, leaseExpired } from './lane-sending.js'
+import { LanePause } from '../pause/lane-pause.js'
+import type { PauseKind } from '../pause/culprit-search.js'
+import type { PageStream } from '../page-stream.js'
 import { ReadyQueue } from './ready-queue.js'
-import { type Entry, Window } from './window.js'
+import { Window } from './window.js'
 
 export interface LaneOptions {
   readonly name: LaneName
@@ -45,22 +50,12 @@ export interface LaneOptions {
 export interface LaneStatus {
   readonly parked: number
   readonly dead: number
-  readonly paused: PauseKind | 'parked_limit' | null
+  readonly paused: PauseKind | 'refused' | 'parked_limit' | null
   /** Since the lane began. */
   readonly delivered: number
   /** Read and not settled. */
   readonly window: number
 }
-
-/** Bytes of payload read and not settled, at most (but for one page). */
-const windowBytes = 32 * 1024 * 1024
-/**
- * Bytes of payload in one call of the adapter, at most (but for one message): what it makes of them, as the parameters of a
- * statement or the body of a request, is in memory several times at once.
- */
-const batchBytes = 4 * 1024 * 1024
-/** Windows that a paused lane reads in search of a message of another key. */
-const lookout = 4
 
 /**
  * One lane at work: reads pages, hands batches to the adapter, writes positions with what failed. It runs until it is
@@ -77,6 +72,7 @@ export class Lane {
   readonly #commits: LaneCommits
   readonly #outcomes: LaneOutcomes
   readonly #calls: LaneCalls
+  readonly #sending: LaneSending
   readonly #kick = new Kick()
   readonly #alarm = new Alarm(() => this.#kick.kick())
   readonly #abort = new AbortController()
@@ -93,9 +89,9 @@ export class Lane {
     this.#ready = new ReadyQueue(settings.order === 'key' && !adapter.capabilities.ordered)
     this.#parked = new LaneParked({ settings, clock, reader, buffer: this.#buffer }, options)
     this.#pause = new LanePause({
-      ...{ name, fence, pool, clock, logger, hooks, hook, fail },
+      ...{ name, fence, pool, clock, logger, hooks, hook },
+      ...{ concurrency: adapter.capabilities.concurrency, maxBatch: adapter.capabilities.maxBatch },
       backoff: settings.probe,
-      byKey: settings.order === 'key',
       written: options.pausedInDatabase,
     })
     this.#commits = new LaneCommits({
@@ -108,15 +104,36 @@ export class Lane {
         if (delivered > 0) hook(() => hooks.onDelivered?.(name, delivered))
       },
       onEnd: () => this.#kick.kick(),
+      onRefused: (reason) => {
+        if (reason !== null) logger.error({ ...name, reason }, 'the database refuses what the lane commits')
+        this.#pause.refused(reason)
+      },
+      signal: this.#abort.signal,
     })
     this.#outcomes = new LaneOutcomes({
       ...{ name, settings, clock, hooks, hook },
       ...{ ready: this.#ready, buffer: this.#buffer, parked: this.#parked, pause: this.#pause, commits: this.#commits },
     })
     this.#calls = new LaneCalls({
-      ...{ name, adapter, pool, clock, logger, outcomes: this.#outcomes, commits: this.#commits, fail },
+      ...{
+        name,
+        adapter,
+        pool,
+        clock,
+        logger,
+        outcomes: this.#outcomes,
+        commits: this.#commits,
+        pause: this.#pause,
+        fail,
+      },
       signal: this.#abort.signal,
       onEnd: () => this.#kick.kickSoon(),
+    })
+    this.#sending = new LaneSending({
+      ...{ settings, adapter, clock, fail, leaseValid: options.leaseValid, kick: () => this.#kick.kick() },
+      ...{ window: this.#window, ready: this.#ready, parked: this.#parked, pause: this.#pause },
+      ...{ commits: this.#commits, outcomes: this.#outcomes, calls: this.#calls },
+      stopping: () => this.#stopping,
     })
   }
 
@@ -187,8 +204,8 @@ export class Lane {
         if (!this.#stopping) {
           this.#readPage()
           if (this.#reload) this.#readParked()
-          this.#parkSlow()
-          this.#send()
+          this.#sending.parkSlow()
+          this.#sending.send()
         }
         if (this.#commits.progress) this.#pause.confirm()
         this.#commits.commit(this.halted || this.#stopping)
@@ -209,7 +226,7 @@ export class Lane {
     const { settings, stream } = this.#o
     const full = this.#parked.size >= settings.maxParked
     this.#pause.limit(full, this.#parked.size)
-    if (this.#reading || full || this.#ready.bytes >= windowBytes || this.#window.size >= this.#reach()) return
+    if (this.#reading || full || this.#sending.full) return
     this.#reading = true
     stream
       .next(this.#abort.signal)
@@ -230,96 +247,20 @@ export class Lane {
       })
   }
 
-  // Messages read and not settled, at most. In a pause where all of them have the suspect's key it looks further for one
-  // that tells whether the destination is down or the message is at fault.
-  #reach(): number {
-    const { window } = this.#o.settings
-    const alone = this.#pause.active && this.#window.size >= window && !this.#pause.hasOther(this.#ready, this.#parked)
-    return alone ? window * lookout : window
-  }
-
   // No commit meanwhile: rows and memory are compared as of one moment.
   #readParked(): void {
     const { pool, name, fence } = this.#o
     const started = this.#commits.exclude(async () => {
-      this.#parked.compare(await loadParked(pool, name.laneId, fence.nonce))
+      const dropped = await loadDropped(pool, name.laneId, fence.nonce)
+      this.#parked.compare(await loadParked(pool, name.laneId, fence.nonce), dropped)
+      const now = this.#o.clock.monotonic()
+      this.#pause.prune(now, ({ parked, message }) =>
+        parked ? !this.#parked.has(parked) : this.#parked.isDropped(message),
+      )
+      for (const entry of this.#window.open()) if (this.#parked.isDropped(entry.message)) this.#outcomes.drop(entry)
+      this.#commits.advance()
     })
     if (started) this.#reload = false
-  }
-
-  // ── Sending ──
-
-  #send(): void {
-    const now = this.#o.clock.monotonic()
-    if (this.#pause.active) {
-      const probe = this.#calls.idle ? this.#pause.probe(now, this.#ready, this.#parked) : undefined
-      if (probe && this.#isSound(probe)) this.#call([probe])
-      return
-    }
-    this.#sendParked(now)
-    const { maxBatch } = this.#o.adapter.capabilities
-    while (this.#calls.room > 0 && this.#ready.length > 0 && !this.#pause.active) {
-      const batch: Entry[] = []
-      let bytes = 0
-      while (batch.length < maxBatch && bytes < batchBytes) {
-        const entry = this.#ready.shift()
-        if (!entry) break
-        if (this.#parked.holds(entry.message.key)) this.#outcomes.hold(entry)
-        else if (this.#isSound(entry)) {
-          batch.push(entry)
-          bytes += entry.message.payload.length
-        }
-      }
-      if (batch.length > 0) this.#call(batch)
-    }
-  }
-
-  #sendParked(now: number): void {
-    const due = this.#parked.due(now, this.#calls.roomForRetries)
-    if (due.length === 0) return
-    for (const entry of due) entry.sending = true
-    this.#calls
-      .preparing(this.#parked.load(due))
-      .then((entries) => {
-        for (const entry of entries) {
-          if (this.#stopping || this.#pause.active) this.#unsent(entry.parked)
-          else if (this.#isSound(entry)) this.#call([entry])
-        }
-      })
-      .catch((error: unknown) => this.fail(error))
-      .finally(() => this.#kick.kick())
-  }
-
-  #unsent(parked: ParkedEntry | undefined): void {
-    if (!parked) return
-    parked.sending = false
-    this.#parked.touch(parked) // it left the count of what is due when it was taken out to be sent
-  }
-
-  /** No adapter is asked to send what nobody can have published. */
-  #isSound(entry: Entry): boolean {
-    const flaw = flawOf(entry.message)
-    if (flaw !== undefined) this.#outcomes.malformed(entry, flaw)
-    return flaw === undefined
-  }
-
-  #call(batch: Entry[]): void {
-    if (!this.#o.leaseValid()) return this.fail(leaseExpired())
-    this.#calls.begin(batch)
-  }
-
-  // An answer that holds the window's end for too long is written down as in flight, and settled when it comes.
-  // Where none gets through it is the destination that is slow: its time-outs will say so, and nothing is written. Written
-  // down one by one, the window of a silent broker took a backlog of 4,000 along, key by key (23 s to recover, not 1).
-  #parkSlow(): void {
-    const first = this.#window.first
-    const { clock, settings, adapter } = this.#o
-    if (first?.state !== 'sending' || this.#pause.active || adapter.capabilities.transactional) return
-    const { slowAfterMs } = settings
-    if (clock.monotonic() - first.sentAt < slowAfterMs) return
-    if (!this.#calls.othersGetThrough(first.sentAt, slowAfterMs / 2)) return
-    this.#outcomes.setAside(first)
-    this.#commits.advance()
   }
 
   #nextTimer(): number {
@@ -329,13 +270,7 @@ export class Lane {
     const first = this.#window.first
     const slowAt = first?.state === 'sending' ? first.sentAt + this.#o.settings.slowAfterMs : now
     if (slowAt > now) at = Math.min(at, slowAt)
+    at = Math.min(at, this.#sending.stallAt)
     return Math.max(1, Math.min(at - now, this.#commits.waitMs))
   }
-}
-
-function leaseExpired(): WaybillError {
-  return new WaybillError(
-    'WAYBILL_LEASE_EXPIRED',
-    'the lease could not be renewed in time: nothing may be sent before it is',
-  )
 }

@@ -1,8 +1,9 @@
-import type { Delta } from '../outbox/delta.js'
-import type { LogMessage } from '../outbox/message.js'
+import type { Delta } from '../../outbox/delta.js'
+import type { LogMessage } from '../../outbox/message.js'
 import type { ParkedEntry } from './parked.js'
 
-export type EntryState = 'waiting' | 'ready' | 'sending' | 'settled'
+/** `suspect`: it failed as in an outage, and the search for what is to blame keeps it. */
+export type EntryState = 'waiting' | 'ready' | 'sending' | 'suspect' | 'settled'
 
 /** A message that was read and is not yet behind the cursor. */
 export interface Entry {
@@ -13,15 +14,29 @@ export interface Entry {
   state: EntryState
   /** Monotonic time of the hand-over to the adapter. */
   sentAt: number
+  /** Which send of the lane's it was. */
+  sentNo: number
   /** Set once it has left the fast path. */
   parked: ParkedEntry | undefined
   /** Still under way, but written down as parked: the cursor may pass it. */
   passed: boolean
+  /** An operator gave it up while it was under way: if it does not get through it is not sent again. */
+  dropped: boolean
 }
 
 /** A parked delivery on its way: in no window. */
 export function retryEntry(message: LogMessage, parked: ParkedEntry): Entry {
-  return { message, delta: undefined, ordinal: -1, state: 'ready', sentAt: 0, parked, passed: false }
+  return {
+    message,
+    delta: undefined,
+    ordinal: -1,
+    state: 'ready',
+    sentAt: 0,
+    sentNo: 0,
+    parked,
+    passed: false,
+    dropped: false,
+  }
 }
 
 /** The end of a page: everything of the delta up to `after` has been read, whether or not the lane wanted it. */
@@ -56,6 +71,14 @@ export class Window {
     return item && 'message' in item ? item : undefined
   }
 
+  /** Entries that are not settled. */
+  *open(): Generator<Entry> {
+    for (let i = this.#head; i < this.#items.length; i++) {
+      const item = this.#items[i]
+      if (item && 'message' in item && item.state !== 'settled') yield item
+    }
+  }
+
   add(message: LogMessage, delta: Delta, state: EntryState): Entry {
     const entry: Entry = {
       message,
@@ -63,8 +86,10 @@ export class Window {
       ordinal: this.#ordinal++,
       state,
       sentAt: 0,
+      sentNo: 0,
       parked: undefined,
       passed: false,
+      dropped: false,
     }
     this.#items.push(entry)
     this.#size++

@@ -1,6 +1,6 @@
-import type { DeliveryFailure, Receipt } from '../adapters/contract.js'
-import { failureFingerprint } from '../core/fingerprint.js'
-import type { AttemptRow, LaneCommit, ParkedRow, ReceiptRow } from '../outbox/lane-store.js'
+import type { DeliveryFailure, Receipt } from '../../adapters/contract.js'
+import { failureFingerprint } from '../../core/fingerprint.js'
+import type { AttemptRow, LaneCommit, ParkedRow, ReceiptRow } from '../../outbox/lane-store.js'
 import type { ParkedEntry } from './parked.js'
 
 const maxErrorLength = 2000

@@ -1,9 +1,9 @@
 import type pg from 'pg'
-import type { Adapter, DeliveryFailure, Outcome, TransactionalAdapter } from '../adapters/contract.js'
-import { codeOf, messageOf } from '../core/errors.js'
-import { isConnectionError } from '../db/sqlstate.js'
-import { inTransaction } from '../db/transaction.js'
-import type { Queryable } from '../outbox/lane-store.js'
+import type { Adapter, DeliveryFailure, Outcome, TransactionalAdapter } from '../../adapters/contract.js'
+import { codeOf, messageOf } from '../../core/errors.js'
+import { isConnectionError } from '../../db/sqlstate.js'
+import { inTransaction } from '../../db/transaction.js'
+import type { Queryable } from '../../outbox/lane-store.js'
 import type { Entry } from './window.js'
 
 type Settle = (entry: Entry, outcome: Outcome) => void

@@ -1,0 +1,15 @@
+-- dropped_sweep($1 batch int): forgets what operators dropped once its lane has passed it, a day after it was dropped: until
+-- then a lane that is set back to read again still knows of it.
+with old as (
+  select g.lane_id, g.seq, g.message_id
+    from waybill.dropped g
+    left join waybill.lane_cursor c on c.lane_id = g.lane_id
+    left join waybill.messages m on m.seq = g.seq and m.id = g.message_id
+   where g.dropped_at < now() - interval '1 day'
+     and (c.lane_id is null or m.id is null
+          or not ((m.seq > c.read_seq and not pg_visible_in_snapshot(m.xid, c.seen))
+                  or exists (select from unnest(c.running, c.running_floors) r(xid, floor)
+                              where r.xid = m.xid and m.seq > r.floor and m.seq <= c.read_seq)))
+   limit $1::int)
+delete from waybill.dropped g using old o
+ where g.lane_id = o.lane_id and g.seq = o.seq and g.message_id = o.message_id
