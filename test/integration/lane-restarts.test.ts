@@ -115,7 +115,7 @@ describe('a lane on its way out of the terms of another server', () => {
     await pool.query(`update waybill.cluster set xid = '3'`)
     expect((await rebaseRestored(pool))?.lanes).toHaveLength(1)
     const plan = async () =>
-      (await pool.query('select n, from_floor, to_floor, ceiling from waybill.planned_deltas order by n')).rows
+      (await pool.query<object>('select n, from_floor, to_floor, ceiling from waybill.planned_deltas order by n')).rows
     const planned = await plan()
     expect(planned).toHaveLength(3)
     await pool.query(`select setval('waybill.message_seq', 10)`)
