@@ -35,6 +35,7 @@ export const drizzle: TransactionKind = (tx) => {
     rowsOf(await transaction.execute(wrapper(text, values)))
   return inScope({
     key: isObject(_) ? _ : tx,
+    isOneTransaction: isObject(_),
     run: isOfPostgresJs(_) ? settled(run, remedy) : run,
     unmarked: nestedIndex === 0 ? 'savepoint' : 'ended',
     inOrder: true,

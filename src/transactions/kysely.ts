@@ -43,6 +43,7 @@ export const kysely: TransactionKind = (tx) => {
   const hasSavepoints = typeof db.isCommitted === 'boolean'
   return inScope({
     key: isObject(executor) ? executor : tx,
+    isOneTransaction: isObject(executor),
     run: async ({ text, values }) => rowsOf(await transaction.executeQuery(rawQuery(text, values) as never)),
     look,
     unmarked: hasSavepoints ? 'ended' : 'another',

@@ -77,6 +77,7 @@ function withoutSubmitting(client: PgClient, how: RunOptions, busy: boolean): Op
   const send = sendsAtOnce || how.prepared ? sendWith(client, how) : queryRunner(client as never)
   const scoped = inScope({
     key: client,
+    isOneTransaction: false,
     run: send,
     look: () => {
       if (hasMoved?.() === true) throw endedSinceTheCall()

@@ -26,6 +26,7 @@ export const postgresJs: TransactionKind = (tx, { prepared }) => {
   const transaction = tx as unknown as PostgresJsTransaction
   return inScope({
     key: sql.savepoint,
+    isOneTransaction: true,
     run: settled(
       async ({ text, values }) => rowsOf(await transaction.unsafe(text, values, { prepare: prepared })),
       remedy,

@@ -25,6 +25,7 @@ export const prisma: TransactionKind = (tx) => {
   const client = tx as PrismaTransaction
   return inScope({
     key: tx,
+    isOneTransaction: false,
     run: async ({ text, values }) => rowsOf(await client.$queryRawUnsafe(text, ...values)),
     unmarked: 'another',
     inOrder: false,

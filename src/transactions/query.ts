@@ -30,6 +30,7 @@ export const anyQuery: TransactionKind = (tx) => {
   if (typeof (tx as Members<'query'>).query !== 'function') return undefined
   return inScope({
     key: tx,
+    isOneTransaction: false,
     run: queryRunner(tx as QueryTransaction),
     unmarked: 'another',
     inOrder: false,

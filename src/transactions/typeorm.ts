@@ -54,6 +54,7 @@ function inQueryRunner(runner: QueryRunner): ReturnType<TransactionKind> {
   look()
   return inScope({
     key: runner,
+    isOneTransaction: true,
     run: async ({ text, values }) => rowsOf(await runner.query(text, values)),
     look,
     unmarked: 'another',

@@ -1,6 +1,7 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { createRequire } from 'node:module'
 import { drizzle } from 'drizzle-orm/node-postgres'
-import { Kysely, PostgresDialect } from 'kysely'
+import { Kysely, PostgresDialect, sql } from 'kysely'
 import pg from 'pg'
 import postgres from 'postgres'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -224,6 +225,49 @@ it('one handle whose first publish was in a savepoint in SQL goes on after its r
     await queue.publish('raw.savepoint', 'kept', { tx })
   })
   expect(await payloads('raw.savepoint')).toEqual(['"kept"'])
+})
+
+describe('publishes at once', () => {
+  const scopeLength = `select length(current_setting('waybill.scope', true)) as n`
+  const one = 40
+
+  it('share a mark where a transaction has an object of its own', async () => {
+    const statements: string[] = []
+    const db = new Kysely<unknown>({
+      dialect: new PostgresDialect({ pool: database().pool }),
+      log: ({ query }) => void statements.push(query.sql),
+    })
+    const { own, open } = gated('at-once.later')
+    await db.transaction().execute(async (tx) => {
+      const all = Array.from({ length: 30 }, (_, n) => queue.publish('at-once.kysely', n, { tx }))
+      const later = Array.from({ length: 30 }, (_, n) => own.publish('at-once.later', n, { tx }))
+      open()
+      await Promise.all([...all, ...later])
+      // begin, the mark, and one for each
+      expect(statements).toHaveLength(62)
+      const { rows } = await sql.raw<{ n: number }>(scopeLength).execute(tx)
+      expect(rows[0]?.n).toBeLessThan(one)
+    })
+    expect(await payloads('at-once.kysely')).toHaveLength(30)
+    expect(await payloads('at-once.later')).toHaveLength(30)
+  })
+
+  it('do not where one object stands for several', async () => {
+    const current = new AsyncLocalStorage<pg.Client>()
+    const tx = { query: (text: string, values?: unknown[]) => (current.getStore() as pg.Client).query(text, values) }
+    await withClient(database(), async (first) =>
+      withClient(database(), async (second) => {
+        const clients = [first, second]
+        await Promise.all(clients.map((client) => client.query('begin')))
+        await Promise.all(
+          clients.map((client, n) => current.run(client, () => queue.publish('at-once.two', n, { tx }))),
+        )
+        await second.query('rollback')
+        await first.query('commit')
+      }),
+    )
+    expect(await payloads('at-once.two')).toEqual(['0'])
+  })
 })
 
 describe('postgres.js', () => {
