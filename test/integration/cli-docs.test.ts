@@ -127,6 +127,10 @@ describe('waybill --help', () => {
       const own = await cli([...name.split(' '), '--help'])
       expect(own).toMatchObject({ code: 0, stderr: '' })
       expect(own.stdout).toContain(`Usage: waybill ${name}`)
+      const said = own.stdout.slice(0, own.stdout.search(/^(?:Arguments|Options):$/m))
+      // what is set out in columns is indented, and a line of it is never broken: only its next line comes after
+      expect(said, name).not.toMatch(/^\S.* {3}\S/m)
+      expect(said, name).not.toMatch(/^ {2}.*\n\S/m)
     }
   })
 })

@@ -23,10 +23,14 @@ export const register = defineCommand({
   name: 'undelivered',
   summary: 'List what has not reached where, and why',
   description: [
-    'pending   the first message before the cursor of a lane that is behind; "messages" is an upper bound of how many',
-    '          there are. Quick however far behind a lane is.',
-    'retrying  failed, will be tried again   dead       given up: retry or drop it',
-    'held      waits behind one of its key   in_flight  sent long ago and not answered yet',
+    'Quick however far behind a lane is.',
+    '',
+    '  pending    the first message before the cursor of a lane that is behind;',
+    '             "messages" is an upper bound of how many there are',
+    '  retrying   failed, will be tried again',
+    '  held       waits behind one of its key',
+    '  dead       given up: retry or drop it',
+    '  in_flight  sent long ago and not answered yet',
   ].join('\n'),
   options: {
     destination: option.text({ summary: 'only of this destination', value: 'name' }),
