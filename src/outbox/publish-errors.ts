@@ -30,7 +30,7 @@ const explanations: Explanations = {
   '42501': ({ message }, options) =>
     new WaybillError(
       'WAYBILL_PERMISSION_DENIED',
-      `the database's role may not publish (${message}); as the schema's owner run: grant waybill_publisher to <role> (waybill migrate --roles makes that role)`,
+      `the database's role may not publish (${message}); as the schema's owner run: grant waybill_publisher to <role> (waybill migrate --roles makes that role). Where that is granted, row-level security is on: alter table waybill.messages disable row level security`,
       options,
     ),
   '25P02': failedTransaction(),
