@@ -85,7 +85,9 @@ describe('hooks', () => {
     expect(of('acquired')[0]).toEqual([lane])
     expect(of('retry')).toEqual([[lane, named(ids['once'], 'once'), { code: 'HTTP_500', message: 'no' }]])
     expect(of('dead')).toEqual([[lane, named(ids['never'], 'never'), { code: 'HTTP_422', message: 'never' }]])
-    const reason = expect.stringMatching(/^HTTP_502: bad gateway; 1 message has failed so far .*: [0-9a-f-]{36}$/) as string
+    const reason = expect.stringMatching(
+      /^HTTP_502: bad gateway; 1 message has failed so far .*: [0-9a-f-]{36}$/,
+    ) as string
     expect(of('pause')).toEqual([[lane, { kind: 'outage', reason }]])
     expect(of('resume')).toEqual([[lane]])
     expect(of('lost')[0]).toEqual([lane, expect.stringContaining('another dispatcher')])

@@ -60,6 +60,8 @@ export class LanePause {
   #writing: Promise<unknown> = Promise.resolve()
   /** Suspects at which the row says how many there are next: each time twice as many, so that an outage writes little. */
   #sayAt = 0
+  /** The kind that hooks heard of last. */
+  #told: LanePause['kind'] | undefined
   /** What was to be said could not be written. */
   #unsaid = false
 
@@ -269,7 +271,10 @@ export class LanePause {
     if (kind === null && !this.#written) return
     this.#written = kind !== null
     this.#unsaid = false
-    hook(() => (kind === null ? hooks.onResume?.(name) : hooks.onPause?.(name, { kind, reason })))
+    // more suspects are no other pause
+    if (kind !== this.#told)
+      hook(() => (kind === null ? hooks.onResume?.(name) : hooks.onPause?.(name, { kind, reason })))
+    this.#told = kind
     // one after another: two at once may arrive in the wrong order
     this.#writing = this.#writing
       .then(() => writePause(pool, fence, kind === null ? null : { kind, reason }))
