@@ -68,7 +68,9 @@ function rowsHidden(hidden: readonly HiddenTable[]): WaybillError {
     )
   }
   if (views.length > 0) {
-    said.push(`${views.join(', ')} ${views.length === 1 ? 'is no table' : 'are no tables'}: put the table back in its place`)
+    said.push(
+      `${views.join(', ')} ${views.length === 1 ? 'is no table' : 'are no tables'}: put the table back in its place`,
+    )
   }
   return new WaybillError('WAYBILL_ROWS_HIDDEN', said.join('. '))
 }

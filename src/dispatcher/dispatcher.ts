@@ -138,7 +138,10 @@ export class Dispatcher {
       ...options,
       id: this.#me.id,
       destinations: new Map(options.destinations.map((d) => [d.name, d])),
-      pages: new SharedPages((nonce) => new PostgresLogReader(pool, nonce), () => this.#lanes.size > 1),
+      pages: new SharedPages(
+        (nonce) => new PostgresLogReader(pool, nonce),
+        () => this.#lanes.size > 1,
+      ),
       ticker: this.#ticker,
       watch: this.#watch,
       leaseValid: this.#lease.valid,
@@ -234,7 +237,8 @@ export class Dispatcher {
     await stageDue(this.#o.pool, this.#o.clock, signal)
     let tick = await this.#ticker.fresh()
     while (!signal?.aborted && !this.#over) {
-      if (tick.nonce !== this.#nonce) tick = await this.#ticker.fresh() // of another server: it compares with nothing here
+      if (tick.nonce !== this.#nonce)
+        tick = await this.#ticker.fresh() // of another server: it compares with nothing here
       else if (this.#last && this.#lanes.drainedBeyond(tick, this.#last)) return
       this.#ticker.look()
       await this.#o.clock.sleep(20, signal)

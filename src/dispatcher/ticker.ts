@@ -335,7 +335,11 @@ export class Ticker {
       const { xmax } = await fallAsleep(this.#pool)
       let ended = false
       const resets = this.#resets
-      for (let wait = 10; this.#listening && !this.#stopped && resets === this.#resets; wait = Math.min(wait * 2, maxPollMs)) {
+      for (
+        let wait = 10;
+        this.#listening && !this.#stopped && resets === this.#resets;
+        wait = Math.min(wait * 2, maxPollMs)
+      ) {
         const notified = this.#notified !== undefined
         if ((await this.#look()) || notified) return
         if (!ended && parseSnapshot(this.#snapshot).xmin >= BigInt(xmax)) {

@@ -106,7 +106,12 @@ export async function renewLane(pool: pg.Pool, fence: LaneFence, lockTimeoutMs: 
   const { laneId, epoch, holder, nonce } = fence
   const row = await inTransaction(pool, async (client) => {
     await client.query(`set local lock_timeout = ${Math.round(lockTimeoutMs)}`)
-    const { rows } = await client.query<{ epoch: string | null; here: boolean }>(renewSql, [laneId, epoch, holder, nonce])
+    const { rows } = await client.query<{ epoch: string | null; here: boolean }>(renewSql, [
+      laneId,
+      epoch,
+      holder,
+      nonce,
+    ])
     return rows[0]
   })
   if (row?.here !== true) throw await notSeen(pool, nonce)

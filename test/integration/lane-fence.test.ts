@@ -196,7 +196,9 @@ describe.each(['pg18', 'pg15'] as const)('who may write for a lane, on %s', (ser
   it.each(commits)('the holder writes %s', async (_, write) => {
     const { pool } = database()
     const before = await written()
-    expect(await commitLane(pool, fence, { ...nothing, ...write(await loadPosition(pool, fence.laneId, fence.nonce)) })).toBe(true)
+    expect(
+      await commitLane(pool, fence, { ...nothing, ...write(await loadPosition(pool, fence.laneId, fence.nonce)) }),
+    ).toBe(true)
     expect(await written()).not.toEqual(before)
   })
 

@@ -114,7 +114,7 @@ describe('a lane on its way out of the terms of another server', () => {
     // rows that came with a dump carry no xid of this server
     await pool.query(`update waybill.cluster set xid = '3'`)
     expect((await rebaseRestored(pool))?.lanes).toHaveLength(1)
-    const plan = async () =>
+    const plan = async (): Promise<unknown[]> =>
       (await pool.query('select n, from_floor, to_floor, ceiling from waybill.planned_deltas order by n')).rows
     const planned = await plan()
     expect(planned).toHaveLength(3)

@@ -62,7 +62,8 @@ describe.each(['pg18', 'pg15'] as const)('a sequence that is set back and mended
   it('costs no message, whenever the transactions end that published before', async () => {
     await fc.assert(
       fc.asyncProperty(scenes, async ({ first, open, second, back, reused }) => {
-        const { pool, url, drop } = await createTestDatabase({ server })
+        const database = await createTestDatabase({ server })
+        const { pool, url } = database
         await makeDispatcher({ pool, destinations: { d: { adapter: new ScriptedAdapter() } } })
         const committed: string[] = []
         const seen = new Set<string>()
@@ -106,7 +107,7 @@ describe.each(['pg18', 'pg15'] as const)('a sequence that is set back and mended
         await read(pool, seen)
         await read(pool, seen)
         expect(committed.filter((id) => !seen.has(id)).map((id) => committed.indexOf(id))).toEqual([])
-        await drop()
+        await database.drop()
       }),
       {
         numRuns: 12,

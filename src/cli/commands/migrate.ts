@@ -25,7 +25,8 @@ export const register = defineCommand({
   async run(ctx, _args, { check, sql, roles: withRoles, only, wait }): Promise<ExitCode> {
     if ([check, sql, withRoles].filter(Boolean).length > 1) throw usageError('give one of --check, --sql and --roles')
     if (sql) return printSql(ctx, only)
-    const { applyRoles, disableSql, migrate, pendingMigrations, rebaseRestored, securedTables } = await import('../../app/migrations.js')
+    const { applyRoles, disableSql, migrate, pendingMigrations, rebaseRestored, securedTables } =
+      await import('../../app/migrations.js')
     const pool = await ctx.directPool()
     if (check) {
       const pending = await onOne(pool, (client) => pendingMigrations(client, undefined, only))
