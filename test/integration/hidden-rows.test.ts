@@ -1,4 +1,4 @@
-import pg from 'pg'
+import type pg from 'pg'
 import { afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { requireSchema } from '../../src/app/database.js'
 import { assertSchema, migrate, pendingMigrations } from '../../src/db/migrate.js'
@@ -129,7 +129,7 @@ describe.each(['pg18', 'pg15'] as const)('row-level security that is switched on
 
   it.each(waybillTables)('on waybill.%s is why nothing starts, in words', async (table) => {
     await secure(table)
-    const refusal = expect.objectContaining({
+    const refusal: unknown = expect.objectContaining({
       code: hidden,
       message: expect.stringMatching(
         new RegExp(
