@@ -54,6 +54,8 @@ export interface DispatcherOptions {
    * left, or a failover took the deployment back. Undefined: then it delivers nothing.
    */
   readonly redeploy?: (() => Promise<Deployed>) | undefined
+  /** The generation under which the dispatcher's configuration is written down, which another dispatcher may have changed. */
+  readonly deployedAs?: (() => Promise<number | undefined>) | undefined
   /** Partitions, retention, counting: undefined leaves it to others. */
   readonly maintenance?: MaintenanceSettings | undefined
 }
@@ -145,7 +147,7 @@ export class Dispatcher {
     this.#lease = new Lease(clock, options.leaseMs)
     this.#watch = new LivenessWatch(clock)
     this.#generations = new GenerationWatch({
-      ...{ clock, logger, redeploy: options.redeploy },
+      ...{ clock, logger, redeploy: options.redeploy, deployedAs: options.deployedAs },
       patienceMs: 2 * options.leaseMs,
       isAlive: (id) => id === this.#me.id || this.#watch.isAlive(id),
     })

@@ -7,15 +7,19 @@ export interface GenerationWatchOptions {
   readonly clock: Clock
   readonly logger: DispatcherLogger
   readonly redeploy: (() => Promise<Deployed>) | undefined
+  /** The generation under which our configuration is written down. */
+  readonly deployedAs: (() => Promise<number | undefined>) | undefined
   /** For how long no dispatcher of the deployed configuration may be alive, ms. */
   readonly patienceMs: number
   readonly isAlive: (dispatcher: string) => boolean
 }
 
 /**
- * What a dispatcher does while another configuration than its own is deployed. It delivers nothing, as it would pass over what
- * only the deployed one wants. But a deployment that failed must not stop delivery for good: when no dispatcher of the
- * deployed configuration has been alive for `patienceMs`, the newest that is left deploys its own again, behind a barrier.
+ * What a dispatcher does while another generation than its own is deployed. Where that is its own configuration, which
+ * another dispatcher has deployed again (a deployment that was taken back), it is of that generation from then on. Else it
+ * delivers nothing, as it would pass over what only the deployed one wants. But a deployment that failed must not stop
+ * delivery for good: when no dispatcher of the deployed configuration has been alive for `patienceMs`, the newest that is
+ * left deploys its own again, behind a barrier.
  */
 export class GenerationWatch {
   readonly #o: GenerationWatchOptions
@@ -29,7 +33,15 @@ export class GenerationWatch {
 
   /** Call after each heartbeat that saw another generation deployed. Resolves to a new generation of our own, if it got one. */
   async follow(seen: Beat, mine: number): Promise<number | undefined> {
-    const { logger, redeploy } = this.#o
+    const { logger, redeploy, deployedAs } = this.#o
+    // once for each that is deployed
+    if (seen.generation > mine && this.#outranked !== seen.generation && (await deployedAs?.()) === seen.generation) {
+      logger.info(
+        { deployed: seen.generation, mine },
+        'another dispatcher has deployed the configuration of this one again',
+      )
+      return this.#follows(seen.generation)
+    }
     if (seen.generation > mine && !this.#isAbandoned(seen, mine)) return undefined
     if (!redeploy) return undefined
     const { generation, stale } = await redeploy()
@@ -49,6 +61,10 @@ export class GenerationWatch {
         ? 'no dispatcher of the deployed configuration is alive: the configuration of this one is deployed in its place'
         : 'the database has lost the deployment of this configuration: it is deployed again',
     )
+    return this.#follows(generation)
+  }
+
+  #follows(generation: number): number {
     this.#outranked = undefined
     this.#aloneSince = undefined
     this.#told = false

@@ -80,6 +80,15 @@ export async function deploy(pool: pg.Pool, deployment: Deployment, clock: Clock
   }
 }
 
+/** The generation under which a configuration is written down. */
+export async function generationOf(pool: pg.Pool, fingerprint: string): Promise<number | undefined> {
+  const { rows } = await pool.query<{ generation: number }>(
+    'select generation from waybill.configurations where fingerprint = $1::text',
+    [fingerprint],
+  )
+  return rows[0]?.generation
+}
+
 // Undefined: the database crashed or was promoted meanwhile, so the floor of the tick means nothing.
 async function deployOnce(pool: pg.Pool, deployment: Deployment): Promise<Deployed | undefined> {
   const rebased = await rebaseRestored(pool)
@@ -91,7 +100,7 @@ async function deployOnce(pool: pg.Pool, deployment: Deployment): Promise<Deploy
     await client.query('lock table waybill.configurations in exclusive mode')
     const tick = await tickHere(client, earlier)
     if (!tick) return undefined
-    const { generation, stale, known } = await generationOf(client, deployment)
+    const { generation, stale, known } = await nextGeneration(client, deployment)
     if (stale) return { generation, stale, added: [], orphaned: [], changed: [], resharding: [], rebased }
     if (!known) {
       await client.query(
@@ -164,7 +173,7 @@ function isSameTreatment(one: Treatment, other: Treatment): boolean {
   return one.order === other.order && one.onDead === other.onDead && wants(one) === wants(other)
 }
 
-async function generationOf(
+async function nextGeneration(
   client: pg.ClientBase,
   { fingerprint, generation: given, supersedes = false }: Deployment,
 ): Promise<{ generation: number; stale: boolean; known: boolean }> {

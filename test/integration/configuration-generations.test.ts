@@ -141,4 +141,24 @@ describe.each(['pg18', 'pg15'] as const)('configurations on %s', (server) => {
       { name: 'crm', configured: true },
     ])
   })
+
+  it('that are older and are deployed again by one dispatcher are those of all that have them', async () => {
+    const one = (fingerprint: string, generation?: number) =>
+      start({
+        destinations: { crm: { adapter: new ScriptedAdapter() }, bank: { adapter: new ScriptedAdapter() } },
+        ...{ fingerprint, leaseMs: 1500, redeploys: true, ...(generation !== undefined && { generation }) },
+      })
+    await (await one('before')).stop()
+    const newer = await one('newer')
+    // a rollback that replaces one dispatcher after another: the first of them finds a newer one at work, the second does not
+    const first = await one('before')
+    await waitFor(() => newer.lanes().length === 2)
+    await newer.stop()
+    const second = await one('before')
+    await waitFor(() => [first, second].every((dispatcher) => dispatcher.lanes().length === 1))
+    await second.stop()
+    // and one with the same configuration, that was given a greater generation
+    const third = await one('before', 10)
+    await waitFor(() => [first, third].every((dispatcher) => dispatcher.lanes().length === 1))
+  })
 })

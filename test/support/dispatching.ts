@@ -5,7 +5,7 @@ import type { DeliverySettings } from '../../src/core/delivery-settings.js'
 import { Dispatcher } from '../../src/dispatcher/dispatcher.js'
 import type { ServedDestination } from '../../src/dispatcher/served-destination.js'
 import type { DispatcherHooks, DispatcherLogger } from '../../src/dispatcher/hooks.js'
-import { deploy, type Deployment } from '../../src/outbox/configuration-store.js'
+import { deploy, generationOf, type Deployment } from '../../src/outbox/configuration-store.js'
 import { createLogger, silentLogger } from '../../src/telemetry/logger.js'
 
 /** An adapter whose answers a test decides; it records what was handed to it, in order. */
@@ -113,6 +113,7 @@ export async function makeDispatcher(options: TestDispatcherOptions): Promise<Di
     pageSize: options.pageSize ?? 100,
     standby: options.standby,
     redeploy: options.redeploys ? () => deploy(options.pool, { ...deployment, supersedes: true }) : undefined,
+    deployedAs: () => generationOf(options.pool, deployment.fingerprint),
     destinations: served,
     clock: options.clock ?? systemClock,
     logger: options.logger ?? (process.env['WAYBILL_TEST_LOG'] ? createLogger({ level: 'debug' }) : silentLogger),
