@@ -32,7 +32,7 @@ Messages == 1 .. Last
 Holders == Olds \cup News
 Routes(g) == IF g % 2 = 1 THEN "old" ELSE "new"
 Mine(h) == IF h \in Olds THEN "old" ELSE "new"
-None == "nobody"
+None == "none"
 
 VARIABLES
   topic,
@@ -305,5 +305,7 @@ CursorForward == [][Passed \subseteq position'.to \ position'.left /\ position'.
 KeyOf == [m \in Messages |-> IF m = 2 THEN "x" ELSE "k"]
 OneKey == [m \in Messages |-> "k"]
 AllTopics == [Messages -> {"old", "new", "both"}]
-Alike == Permutations(Olds)
+(* A few of them, for searches that are too large otherwise. *)
+InTurn == {[m \in Messages |-> IF m % 2 = 1 THEN "new" ELSE "old"], [m \in Messages |-> IF m % 2 = 1 THEN "old" ELSE "new"]}
+Alike == Permutations(Olds) \cup Permutations(News)
 =============================================================================
