@@ -16,7 +16,6 @@ import { PostgresLogReader } from '../outbox/log-reader.js'
 import { SharedPages } from '../outbox/shared-pages.js'
 import type { MaintenanceSettings } from '../outbox/retention/index.js'
 import { stageDue } from '../outbox/scheduled-store.js'
-import { recoverSequence } from '../outbox/sequence-recovery.js'
 import { GenerationWatch } from './generation-watch.js'
 import { Heartbeat } from './heartbeat.js'
 import { HeldLanes } from './held-lanes.js'
@@ -26,6 +25,7 @@ import type { LaneStatus } from './lane/lane.js'
 import { Lease, LivenessWatch } from './lease.js'
 import { Listener } from './listener.js'
 import { Resharding } from './reshard.js'
+import { SequenceWatch } from './sequence-watch.js'
 import { Stager } from './stager.js'
 import { Standby } from './standby.js'
 import { Ticker, type TickerSettings, defaultTickerSettings } from './ticker.js'
@@ -87,6 +87,7 @@ export class Dispatcher {
   readonly #lanes: HeldLanes
   readonly #heartbeat: Heartbeat
   readonly #generations: GenerationWatch
+  readonly #sequence: SequenceWatch
   #nonce = ''
   #starting: Promise<void> | undefined
   #loop: Promise<void> | undefined
@@ -94,7 +95,6 @@ export class Dispatcher {
   readonly #drained = new AbortController()
   #stopping = false
   #over = false
-  #sequenceBroken = false
   /** What is hidden, as it was logged. */
   #hidden: string | undefined
   /** The last heartbeat came back through the listener: notifications arrive. */
@@ -150,6 +150,10 @@ export class Dispatcher {
       ...{ clock, logger, redeploy: options.redeploy, deployedAs: options.deployedAs },
       patienceMs: 2 * options.leaseMs,
       isAlive: (id) => id === this.#me.id || this.#watch.isAlive(id),
+    })
+    this.#sequence = new SequenceWatch({
+      ...{ pool, logger, ticker: this.#ticker },
+      resetLanes: (reason) => this.#resetLanes('WAYBILL_SEQUENCE_BEHIND', reason),
     })
     this.#lanes = new HeldLanes({
       ...options,
@@ -234,9 +238,7 @@ export class Dispatcher {
     await assertRowsSeen(this.#o.pool)
     this.#sessions.start()
     await this.#rebaseRestored()
-    const { reread } = await recoverSequence(this.#o.pool)
-    if (reread.length > 0)
-      this.#o.logger.error({ lanes: reread.map((r) => r.laneId) }, 'seqs had been used again: these lanes read again')
+    await this.#sequence.recover()
     await this.#beat()
     if (this.#stopping) return
     this.#ticker.start()
@@ -317,7 +319,6 @@ export class Dispatcher {
       this.#listener.expectHeard(this.#o.leaseMs)
     }
     this.#heard = false
-    // what was known before: a tick that is taken meanwhile has seen more of the sequence than the answer
     const known = this.#ticker.reached
     const renewed = this.#lease.renewing()
     // one that stops beats as generation 0: it keeps what it holds alive, and is not counted among those who share
@@ -328,6 +329,8 @@ export class Dispatcher {
     if (hidden) this.#hide(hidden)
     this.#shown()
     this.#last = seen
+    // at once: the lease is valid again, and a lane may be another's by now
+    this.#lanes.obey(seen)
     if (this.#nonce !== '' && this.#nonce !== seen.nonce) {
       logger.warn({}, 'the database crashed or was promoted: lanes start again from what is stored')
       this.#resetLanes('WAYBILL_STALE_INCARNATION', 'the database crashed or was promoted')
@@ -338,13 +341,7 @@ export class Dispatcher {
     this.#heartbeat.wentThrough()
     if (!this.#stopping && !this.#isDeployed(seen.generation)) await this.#followDeployment(seen)
     await this.#resharding.look(seen.lanes)
-    this.#lanes.obey(seen)
-    const latest = this.#ticker.latest
-    if (latest && seen.sequence.last > latest.ceiling) this.#ticker.look()
-    // not floors alone, which may lie 1,000 below: what is drawn a second time is hidden from looks until it is past that
-    const reached = Math.max(known?.nonce === seen.nonce ? known.drawn : 0, seen.storedFloor)
-    this.#sequenceBroken ||= seen.sequenceCache !== 1 || seen.sequence.last < reached
-    if (this.#sequenceBroken) await this.#mendSequence(seen, reached)
+    await this.#sequence.look(seen, known)
     if (this.#stopping) return
     await this.#lanes.share(seen)
     // where another configuration is deployed there is no tick for a barrier, and asking keeps the others from it
@@ -391,23 +388,6 @@ export class Dispatcher {
     if (!rebased) return
     this.#ticker.reset()
     this.#o.logger.warn({ ...rebased }, 'the database was restored or switched over: lanes find their way from there')
-  }
-
-  // Messages now get seqs below the floors of the lanes, where nobody looks. Nothing is read before it is mended.
-  async #mendSequence({ sequence, sequenceCache }: Beat, reached: number): Promise<void> {
-    const { pool, logger } = this.#o
-    logger.error(
-      { last: sequence.last, reached, cache: sequenceCache },
-      'the log sequence was set back or given a cache: mending it',
-    )
-    this.#resetLanes('WAYBILL_SEQUENCE_BEHIND', 'the log sequence was set back or given a cache')
-    const { after, reread, lowestReused } = await recoverSequence(pool)
-    this.#sequenceBroken = !after.ok
-    this.#ticker.forgetReached()
-    logger.error(
-      { ...after, lowestReused, lanes: reread.map((r) => r.laneId) },
-      'the log sequence is mended; these lanes read again',
-    )
   }
 
   // A session that is gone may have been the database: nothing that was read or planned on it is trusted.

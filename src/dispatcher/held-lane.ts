@@ -171,9 +171,10 @@ export class HeldLane {
     const { adapter } = destination
     const { nonce } = fence
     const reader = pages.reader(nonce)
+    // before the position: a barrier is forgotten once lanes have passed it, so a later look could find none ahead of an older one
+    const barriers = await loadBarriersFenced(pool, seen.destination, nonce)
     const start = await loadPosition(pool, seen.id, nonce)
     const plan = await loadPlan(pool, seen.id, start.delta.n, nonce)
-    const barriers = await loadBarriersFenced(pool, seen.destination, nonce)
     const { planned, stops, before } = nextStretch(start, plan.deltas, barriers)
     const { patterns, order, onDead } = before ?? { patterns: destination.patterns, ...destination.settings }
     const settings = { ...destination.settings, order, onDead }

@@ -1,4 +1,5 @@
 import { codeOf, messageOf, WaybillError } from '../core/errors.js'
+import { storableText } from '../core/storable-text.js'
 import { assertRowsSeen, explainRefused } from '../db/hidden-tables.js'
 import { isConnectionError } from '../db/sqlstate.js'
 import type { HandledNames } from './handlers.js'
@@ -221,14 +222,8 @@ function storableMs(ms: number | undefined): number | null {
   return Math.min(tenYearsMs, Math.max(0, ms))
 }
 
-/**
- * PostgreSQL's text has no U+0000, and its JSON no half of a surrogate pair, which a cut may leave: an error's message must
- * not keep its job from being acknowledged. What was thrown may have anything in place of a text.
- */
+/** An error's message must not keep its job from being acknowledged. What was thrown may have anything in place of a text. */
 function storable(text: unknown): string | null {
   if (text === undefined) return null
-  const given = typeof text === 'string' ? text : messageOf(text)
-  return given.slice(0, 2000).replaceAll('\0', '').replaceAll(halfPair, '\ufffd')
+  return storableText((typeof text === 'string' ? text : messageOf(text)).slice(0, 2000))
 }
-
-const halfPair = /[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g

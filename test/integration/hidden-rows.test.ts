@@ -26,16 +26,21 @@ describe.each(['pg18', 'pg15'] as const)('row-level security that is switched on
   let role: OwnRole
   const running: Dispatcher[] = []
   const owner = (): pg.Pool => database().pool
-  const secure = (table: string): Promise<unknown> =>
-    owner().query(`alter table waybill.${table} enable row level security`)
-  const open = (table: string): Promise<unknown> =>
-    owner().query(`alter table waybill.${table} disable row level security`)
+  const secured = new Set<string>()
+  const secure = async (table: string): Promise<void> => {
+    secured.add(table)
+    await owner().query(`alter table waybill.${table} enable row level security`)
+  }
+  const open = async (table: string): Promise<void> => {
+    secured.delete(table)
+    await owner().query(`alter table waybill.${table} disable row level security`)
+  }
 
   beforeAll(async () => {
     role = await dispatcherRole(database())
   })
   afterEach(async () => {
-    for (const table of waybillTables) await open(table)
+    for (const table of secured) await open(table)
     await Promise.all(running.splice(0).map((dispatcher) => dispatcher.stop({ drainMs: 500 })))
     await owner().query(
       'truncate waybill.destinations, waybill.messages, waybill.scheduled, waybill.configurations, waybill.dispatchers cascade',

@@ -114,8 +114,12 @@ describe('a lane on its way out of the terms of another server', () => {
     // rows that came with a dump carry no xid of this server
     await pool.query(`update waybill.cluster set xid = '3'`)
     expect((await rebaseRestored(pool))?.lanes).toHaveLength(1)
-    const plan = async () =>
-      (await pool.query<object>('select n, from_floor, to_floor, ceiling from waybill.planned_deltas order by n')).rows
+    const plan = async (): Promise<string[]> => {
+      const { rows } = await pool.query<{ delta: string }>(
+        'select d::text as delta from waybill.planned_deltas d order by n',
+      )
+      return rows.map(({ delta }) => delta)
+    }
     const planned = await plan()
     expect(planned).toHaveLength(3)
     await pool.query(`select setval('waybill.message_seq', 10)`)

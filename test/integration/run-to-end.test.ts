@@ -8,7 +8,7 @@ import { PendingWatch } from '../../src/outbox/inspect/pending.js'
 import { stageDue } from '../../src/outbox/scheduled-store.js'
 import { silentLogger } from '../../src/telemetry/logger.js'
 import { createTestDatabase, type TestDatabase } from '../support/database.js'
-import { makeDispatcher, publish, ScriptedAdapter, startDispatcher } from '../support/dispatching.js'
+import { publish, ScriptedAdapter, startDispatcher } from '../support/dispatching.js'
 import { startHttpReceiver } from '../support/http-receiver.js'
 import { waitFor } from '../support/wait-for.js'
 
@@ -140,7 +140,6 @@ describe('a change of shards that ends while it is looked what is pending', () =
 
   it('needs a deployment to look at all', async () => {
     const { pool } = await createTestDatabase()
-    await makeDispatcher({ pool, destinations: { crm: { adapter: new ScriptedAdapter() } } })
     await expect(PendingWatch.start(pool)).rejects.toMatchObject({ code: 'WAYBILL_STALE_INCARNATION' })
   })
 })

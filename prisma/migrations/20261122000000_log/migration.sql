@@ -967,6 +967,21 @@ select l.id as lane_id, p.n, p.delivered, p.committed_at, c.read_seq, c.seen, r.
       left join unnest(t.running, t.running_floors) k(xid, floor) on k.xid = x.xid) r
  where l.state <> 'closed';
 
+-- What each open lane wants of the messages that it reads next: by the routes of before, up to the barrier of a deployment
+-- that changed them.
+create view waybill.lane_wants as
+select l.id as lane_id, case when b.destination is null then x.topic_regex else b.topic_regex end as topic_regex
+  from waybill.lanes l
+  join waybill.destinations x on x.name = l.destination
+  join lateral (select p.delta, p.after from waybill.positions p where p.lane_id = l.id order by p.n desc limit 1) p on true
+  join waybill.deltas t on t.lane_id = l.id and t.n = p.delta
+  left join lateral (
+    select b.destination, b.topic_regex from waybill.barriers b
+     where b.destination = l.destination and b.generation > t.generation
+       and not (p.after >= t.ceiling and b.snapshot::text = t.to_snapshot::text)
+     order by b.generation limit 1) b on true
+ where l.state <> 'closed';
+
 -- The lanes that have still to read a message, or to store that they have: of the destinations that it goes to, all shards,
 -- as the hash of its key is not known here.
 create function waybill.lanes_before(p_message uuid, p_destination text default null)
@@ -975,10 +990,13 @@ language sql stable
 as $$
   select l.id, l.destination, m.seq
     from waybill.messages m
-    join waybill.destinations x on (m.destinations is null and m.topic ~ x.topic_regex) or x.name = any(m.destinations)
+   cross join waybill.destinations x
     join waybill.lanes l on l.destination = x.name and l.state <> 'closed'
+    join waybill.lane_wants w on w.lane_id = l.id
     join waybill.lane_cursor c on c.lane_id = l.id
    where m.id = p_message and (p_destination is null or x.name = p_destination)
+     -- before a barrier by the routes of before, behind it as deployed
+     and ((m.destinations is null and (m.topic ~ x.topic_regex or m.topic ~ w.topic_regex)) or x.name = any(m.destinations))
      and ((m.seq > c.read_seq and not pg_visible_in_snapshot(m.xid, c.seen))
           or exists (select from unnest(c.running, c.running_floors) r(xid, floor)
                       where r.xid = m.xid and m.seq > r.floor and m.seq <= c.read_seq))
@@ -1022,21 +1040,6 @@ select l.id as lane_id, l.destination, l.shard, l.shards, l.state, l.pause_kind,
            count(*) filter (where x.state = 'dead') as dead, count(*) filter (where x.state = 'in_flight') as in_flight,
            count(distinct x.key) filter (where x.state = 'held') as held_keys, min(x.parked_at) as oldest
       from waybill.deliveries x where x.lane_id = l.id) parked on true
- where l.state <> 'closed';
-
--- What each open lane wants of the messages that it reads next: by the routes of before, up to the barrier of a deployment
--- that changed them.
-create view waybill.lane_wants as
-select l.id as lane_id, case when b.destination is null then x.topic_regex else b.topic_regex end as topic_regex
-  from waybill.lanes l
-  join waybill.destinations x on x.name = l.destination
-  join lateral (select p.delta, p.after from waybill.positions p where p.lane_id = l.id order by p.n desc limit 1) p on true
-  join waybill.deltas t on t.lane_id = l.id and t.n = p.delta
-  left join lateral (
-    select b.destination, b.topic_regex from waybill.barriers b
-     where b.destination = l.destination and b.generation > t.generation
-       and not (p.after >= t.ceiling and b.snapshot::text = t.to_snapshot::text)
-     order by b.generation limit 1) b on true
  where l.state <> 'closed';
 
 -- What has not reached where, and why: each parked delivery, and for each lane the first message that still lies before

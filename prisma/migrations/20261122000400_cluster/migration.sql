@@ -52,6 +52,7 @@ alter function waybill.dispatcher_beat set row_security = off;
 alter function waybill.lane_commit set row_security = off;
 alter function waybill.lane_command set row_security = off;
 alter function waybill.lock_lanes set row_security = off;
+alter function waybill.lanes_before set row_security = off;
 alter function waybill.retry set row_security = off;
 alter function waybill.drop_deliveries set row_security = off;
 alter function waybill.worker_register set row_security = off;

@@ -165,8 +165,14 @@ export class CulpritSearch {
     return new Set([...this.#suspects.values()].map(({ topic }) => topic))
   }
 
+  /** Nothing is suspected, and the lane flows: no message needs to be told from another. Ids may be left empty then. */
+  get calm(): boolean {
+    return !this.#pause && this.#probing === undefined && this.#suspects.size + this.#again.size === 0
+  }
+
   /** Gives the number of the send. */
   sent(id: string): number {
+    if (this.calm) return ++this.#sent
     const suspect = this.#suspects.get(id)
     if (suspect) {
       suspect.trying = true
@@ -182,7 +188,7 @@ export class CulpritSearch {
     const { id, topic, no } = answered
     const probe = this.#probing === id
     if (!this.#suspects.has(id)) this.#health += (1 - this.#health) / memory
-    this.forget(id)
+    if (!this.calm) this.forget(id)
     this.#streak = 0
     if (this.#debt > 0) this.#debt--
     if (!probe) this.#grow(no)
@@ -242,7 +248,7 @@ export class CulpritSearch {
 
   /**
    * What to probe with now; undefined when it is not time. Of three probes two are messages that have not failed, where
-   * there are any, of other topics than those that did where there are any of those; the third is the suspect that has
+   * there are any, each other one of a topic that has not either; the third is the suspect that has
    * waited longest. `fresh`: what may be sent and has not failed, in the order of the log. Answer with `probed`.
    */
   probe(now: number, fresh: readonly { readonly topic: string }[]): Probe | undefined {
@@ -324,8 +330,10 @@ export class CulpritSearch {
     fresh.forEach(({ topic }, index) => {
       if (!topics.has(topic)) others.push(index)
     })
-    const n = this.#place++
-    return others.length > 0 ? (others[probePlace(n, others.length)] as number) : probePlace(n, fresh.length)
+    // every other one is of any topic: what is parked comes back, and one that it hides may be good
+    const [n, any] = [this.#place >> 1, this.#place % 2 === 1]
+    this.#place++
+    return any || others.length === 0 ? probePlace(n, fresh.length) : (others[probePlace(n, others.length)] as number)
   }
 
   #failedAgain({ id, no, topic, code }: Failed, now: number): Effects {
