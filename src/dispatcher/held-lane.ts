@@ -170,6 +170,7 @@ export class HeldLane {
     const { pool, clock, logger, hooks, pages, leaseValid, seen, destination } = this.#o
     const { adapter } = destination
     const { nonce } = fence
+    const commands = this.#commands
     const reader = pages.reader(nonce)
     // before the position: a barrier is forgotten once lanes have passed it, so a later look could find none ahead of an older one
     const barriers = await loadBarriersFenced(pool, seen.destination, nonce)
@@ -184,10 +185,13 @@ export class HeldLane {
     const stream = this.#stream({ reader, nonce, start, planned }, patterns)
     if (plan.closing || stops) stream.close()
     this.#goesOn = stops
-    return new Lane({
+    const lane = new Lane({
       ...{ name: this.name, fence, start, parked, dropped, pausedInDatabase },
       ...{ settings, adapter, stream, reader, pool, clock, logger, hooks, leaseValid },
     })
+    // what an operator did while it was read may be among it or not
+    if (commands !== this.#commands) lane.reloadParked()
+    return lane
   }
 
   #stream(
