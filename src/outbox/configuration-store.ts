@@ -2,7 +2,7 @@ import type pg from 'pg'
 import { backoffDelay } from '../core/backoff.js'
 import { systemClock, type Clock } from '../core/clock.js'
 import { WaybillError } from '../core/errors.js'
-import { isTransient } from '../db/sqlstate.js'
+import { isConnectionError, isTransient } from '../db/sqlstate.js'
 import { inTransaction } from '../db/transaction.js'
 import { forgetPassedBarriers, insertBarrier, topicRegex } from './barriers/barrier-store.js'
 import type { Treatment } from './barriers/course.js'
@@ -55,6 +55,11 @@ export interface Deployed {
 
 /** How long ticks and other deployments may queue behind one that waits for its lock, ms. */
 const lockTimeoutMs = 1000
+/**
+ * How long a process may be silent within a deployment, ms: no dispatcher gets a tick meanwhile. One that was killed behind a
+ * network that did not tell the server stopped all delivery until TCP gave up.
+ */
+const silentMs = 3000
 /** How long it goes on trying. */
 const lockWithinMs = 60_000
 
@@ -74,7 +79,9 @@ export async function deploy(pool: pg.Pool, deployment: Deployment, clock: Clock
       const deployed = await deployOnce(pool, deployment)
       if (deployed) return deployed
     } catch (error) {
-      if (!isTransient(error) || clock.monotonic() >= deadline) throw error
+      // a session that was silent for too long has been ended, and nothing of it is left
+      const again = isTransient(error) || isConnectionError(error)
+      if (!again || clock.monotonic() >= deadline) throw error
     }
     await clock.sleep(backoffDelay(attempt, { baseMs: 50, capMs: 1000 }))
   }
@@ -92,10 +99,16 @@ export async function generationOf(pool: pg.Pool, fingerprint: string): Promise<
 // Undefined: the database crashed or was promoted meanwhile, so the floor of the tick means nothing.
 async function deployOnce(pool: pg.Pool, deployment: Deployment): Promise<Deployed | undefined> {
   const rebased = await rebaseRestored(pool)
+  const before = await inTransaction(pool, (client) => isDeployed(client, deployment))
+  if (before !== undefined) {
+    return { generation: before, stale: false, added: [], orphaned: [], changed: [], resharding: [], rebased }
+  }
   await pool.query('insert into waybill.incarnation (nonce) values (gen_random_uuid()) on conflict do nothing')
   const earlier = await takeTick(pool, 0)
   return inTransaction(pool, async (client) => {
-    await client.query(`set local lock_timeout = ${lockTimeoutMs}`)
+    await client.query(
+      `set local lock_timeout = ${lockTimeoutMs}; set local idle_in_transaction_session_timeout = ${silentMs}`,
+    )
     // ticks take it in ROW SHARE mode; pg_dump and readers do not conflict
     await client.query('lock table waybill.configurations in exclusive mode')
     const tick = await tickHere(client, earlier)
@@ -157,15 +170,53 @@ async function tickHere(client: pg.ClientBase, earlier: TakenTick): Promise<Tick
   return { snapshot: row.snapshot, floor: earlier.floor, ceiling: Number(row.ceiling) }
 }
 
-async function deployedBefore(
-  client: pg.ClientBase,
-): Promise<Map<string, { readonly shards: number; readonly treatment: Treatment }>> {
-  const { rows } = await client.query<{ name: string; shards: number } & Treatment>(
-    `select d.name, d.shards, d.ordering as "order", d.on_dead as "onDead",
+/**
+ * The generation, where nothing would be changed: most starts are of a configuration that is deployed, and keep no dispatcher
+ * waiting.
+ */
+async function isDeployed(client: pg.ClientBase, deployment: Deployment): Promise<number | undefined> {
+  const { rows } = await client.query<{ fingerprint: string; generation: number; busy: boolean }>(
+    `select c.fingerprint, c.generation, exists (select from waybill.reshards r where r.ended_at is null) as busy
+       from waybill.configurations c order by c.generation desc limit 1`,
+  )
+  const newest = rows[0]
+  if (newest?.fingerprint !== deployment.fingerprint || newest.busy) return undefined
+  if (deployment.generation !== undefined && deployment.generation !== newest.generation) return undefined
+  const stored = await deployedBefore(client)
+  const same = deployment.destinations.every(({ name, shards, patterns, order, onDead }) => {
+    const old = stored.get(name)
+    return (
+      old?.generation === newest.generation &&
+      old.configured &&
+      old.shards === shards &&
+      isSameTreatment(old.treatment, { patterns, order, onDead })
+    )
+  })
+  const names = new Set(deployment.destinations.map(({ name }) => name))
+  if (!same || [...stored].some(([name, { configured }]) => configured && !names.has(name))) return undefined
+  await forgetPassedBarriers(client)
+  return newest.generation
+}
+
+interface DeployedBefore {
+  readonly shards: number
+  readonly generation: number
+  readonly configured: boolean
+  readonly treatment: Treatment
+}
+
+async function deployedBefore(client: pg.ClientBase): Promise<Map<string, DeployedBefore>> {
+  const { rows } = await client.query<{ name: string } & Omit<DeployedBefore, 'treatment'> & Treatment>(
+    `select d.name, d.shards, d.generation, d.configured, d.ordering as "order", d.on_dead as "onDead",
             array(select r.pattern from waybill.routes r where r.destination = d.name order by 1) as patterns
        from waybill.destinations d`,
   )
-  return new Map(rows.map(({ name, shards, ...treatment }) => [name, { shards, treatment }]))
+  return new Map(
+    rows.map(({ name, shards, generation, configured, ...treatment }) => [
+      name,
+      { shards, generation, configured, treatment },
+    ]),
+  )
 }
 
 function isSameTreatment(one: Treatment, other: Treatment): boolean {
