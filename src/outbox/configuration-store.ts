@@ -9,7 +9,7 @@ import type { Treatment } from './barriers/course.js'
 import { type Tick, everythingAbove, readAgainUpTo, startingAt } from './delta.js'
 import { type LaneStart, addLanes } from './position-store.js'
 import { type RebaseReport, rebaseRestored, xidBoundary } from './rebase.js'
-import { changeShards } from './reshard.js'
+import { changeShards, lockReshards, restartReshard } from './reshard.js'
 import { type TakenTick, takeTick } from './tick.js'
 
 /** A destination as the configuration names it, for SQL and people to see. */
@@ -101,6 +101,7 @@ async function deployOnce(pool: pg.Pool, deployment: Deployment): Promise<Deploy
       )
     }
     await forgetPassedBarriers(client)
+    await lockReshards(client)
     const existing = await deployedBefore(client)
     const added: string[] = []
     const changed: string[] = []
@@ -109,6 +110,7 @@ async function deployOnce(pool: pg.Pool, deployment: Deployment): Promise<Deploy
       const { name, patterns, order, onDead } = destination
       const old = existing.get(name)
       if (old && !deployment.withoutBarriers && !isSameTreatment(old.treatment, { patterns, order, onDead })) {
+        await restartReshard(client, name)
         await insertBarrier(client, name, { generation, before: old.treatment, tick })
         changed.push(name)
       }
