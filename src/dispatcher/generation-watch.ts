@@ -7,6 +7,8 @@ export interface GenerationWatchOptions {
   readonly clock: Clock
   readonly logger: DispatcherLogger
   readonly redeploy: (() => Promise<Deployed>) | undefined
+  /** Whether our own configuration is what is deployed as this generation; undefined: it is taken for granted. */
+  readonly isOurs: ((generation: number) => Promise<boolean>) | undefined
   /** For how long no dispatcher of the deployed configuration may be alive, ms. */
   readonly patienceMs: number
   readonly isAlive: (dispatcher: string) => boolean
@@ -22,9 +24,29 @@ export class GenerationWatch {
   #outranked: number | undefined
   #aloneSince: number | undefined
   #told = false
+  /** Incarnation and generation for which ours was found deployed. */
+  #found = ''
 
   constructor(options: GenerationWatchOptions) {
     this.#o = options
+  }
+
+  /**
+   * Whether a heartbeat saw our configuration deployed. A number alone does not say so on a server that lost our deployment: there
+   * another configuration may have been given it, and what that wants was passed over by us. Asked once for each incarnation.
+   */
+  async isConfirmed({ generation, nonce }: Beat, mine: number): Promise<boolean> {
+    const found = `${nonce} ${generation}`
+    if (generation !== mine || this.#found === found) return true
+    if (this.#o.isOurs && !(await this.#o.isOurs(generation))) {
+      this.#o.logger.warn(
+        { generation },
+        'the database has lost the deployment of this configuration, and another one was given its generation',
+      )
+      return false
+    }
+    this.#found = found
+    return true
   }
 
   /** Call after each heartbeat that saw another generation deployed. Resolves to a new generation of our own, if it got one. */

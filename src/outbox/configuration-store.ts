@@ -7,6 +7,7 @@ import { inTransaction } from '../db/transaction.js'
 import { forgetPassedBarriers, insertBarrier, topicRegex } from './barriers/barrier-store.js'
 import type { Treatment } from './barriers/course.js'
 import { type Tick, everythingAbove, readAgainUpTo, startingAt } from './delta.js'
+import type { Queryable } from './lane-store.js'
 import { type LaneStart, addLanes } from './position-store.js'
 import { type RebaseReport, rebaseRestored, xidBoundary } from './rebase.js'
 import { changeShards, lockReshards, restartReshard } from './reshard.js'
@@ -198,6 +199,15 @@ async function isServed(client: pg.ClientBase, generation: number): Promise<bool
     generation,
   ])
   return rowCount !== 0
+}
+
+/** Whether the configuration of that fingerprint is what is deployed as `generation`. */
+export async function isDeployedAs(db: Queryable, fingerprint: string, generation: number): Promise<boolean> {
+  const { rowCount } = await db.query(
+    'select from waybill.configurations c where c.fingerprint = $1::text and c.generation = $2::int',
+    [fingerprint, generation],
+  )
+  return rowCount === 1
 }
 
 async function upsert(

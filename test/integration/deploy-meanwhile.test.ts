@@ -1,5 +1,6 @@
 import type pg from 'pg'
 import { describe, expect, it } from 'vitest'
+import { inTransaction } from '../../src/db/transaction.js'
 import { type DeployedDestination, deploy } from '../../src/outbox/configuration-store.js'
 import { advanceReshard, openReshards } from '../../src/outbox/reshard.js'
 import { takeTick } from '../../src/outbox/tick.js'
@@ -136,4 +137,35 @@ describe.each(['pg18', 'pg15'] as const)('a deployment while something else is u
     expect(await failed).toBe(true)
     expect(await deploy(pool(), { ...given, fingerprint: 'two' })).toMatchObject({ generation: 2, changed: ['crm'] })
   }, 60_000)
+
+  it('is lost with a failover, and another gets its generation: its dispatchers read nothing by their own routes', async () => {
+    const [lost, young] = [new ScriptedAdapter(), new ScriptedAdapter()]
+    const as = (fingerprint: string, adapter: ScriptedAdapter, patterns: string[]) =>
+      start({ destinations: { crm: { adapter, patterns } }, fingerprint, leaseMs: 1500 })
+    await deploy(pool(), { fingerprint: 'one', generation: undefined, destinations: [crm] })
+    await as('two', lost, ['a.**', 'b.**'])
+    const before = await publish(pool(), 'b.x', {})
+    await waitFor(() => lost.ids().includes(before))
+    // as the promoted server has it: what was committed last is gone, and so is the incarnation
+    const other = { fingerprint: 'other', generation: undefined, destinations: [{ ...crm, patterns: ['c.**'] }] }
+    await inTransaction(pool(), async (client) => {
+      await client.query('lock table waybill.configurations in exclusive mode')
+      await client.query(`delete from waybill.configurations where fingerprint = 'two'`)
+      await client.query(`insert into waybill.configurations (fingerprint, generation) values ('other', 2)`)
+      await client.query(`update waybill.destinations set topic_regex = '^c\\..*$'`)
+      await client.query(`delete from waybill.routes`)
+      await client.query(`insert into waybill.routes (pattern, destination) values ('c.**', 'crm')`)
+      await client.query('delete from waybill.incarnations')
+    })
+    const wanted = await publish(pool(), 'c.x', {})
+    const unwanted = await publish(pool(), 'b.x', {})
+    await waitFor(async () => (await pool().query('select from waybill.lanes where holder is null')).rowCount === 1, {
+      what: 'its lane is given back',
+      timeoutMs: 10_000,
+    })
+    expect((await deploy(pool(), other)).generation).toBe(2)
+    await as('other', young, ['c.**'])
+    await waitFor(() => young.ids().includes(wanted))
+    expect([...lost.ids(), ...young.ids()]).not.toContain(unwanted)
+  })
 })
