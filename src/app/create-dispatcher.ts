@@ -18,7 +18,7 @@ import { createPool, endPool } from '../db/pool.js'
 import { Dispatcher } from '../dispatcher/dispatcher.js'
 import type { ServedDestination } from '../dispatcher/served-destination.js'
 import type { DispatcherHooks, LaneName } from '../dispatcher/hooks.js'
-import { deploy, generationOf, type Deployed, type Deployment } from '../outbox/configuration-store.js'
+import { deploy, type Deployed, type Deployment, isDeployedAs } from '../outbox/configuration-store.js'
 import { createLogger, type Logger } from '../telemetry/logger.js'
 import { requireSchema } from './database.js'
 
@@ -184,7 +184,7 @@ class Service implements DispatcherService {
       leaseMs: config.dispatcher.leaseMs,
       pageSize: config.dispatcher.pageSize,
       redeploy: () => deploy(this.pool, { ...deployment, supersedes: true }),
-      deployedAs: () => generationOf(this.pool, deployment.fingerprint),
+      isOurs: (generation) => isDeployedAs(this.pool, deployment.fingerprint, generation),
       standby: standbyOf(config.dispatcher.durability),
       destinations: served,
       clock: this.#options.clock ?? systemClock,

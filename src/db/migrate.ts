@@ -13,6 +13,7 @@ import {
 } from './migrate-lock.js'
 import { lineOf, splitStatements, type SqlStatement } from './migrate-statements.js'
 import { isConnectionError } from './sqlstate.js'
+import { beginSql } from './transaction.js'
 
 export { assertSchema, pendingMigrations, type AssertSchemaOptions } from './migrate-history.js'
 
@@ -177,7 +178,7 @@ function tookTooLong(run: Run, file: MigrationFile, outcome: 'locked' | WaybillE
 
 async function tryInTransaction(run: Run, file: MigrationFile): Promise<Outcome> {
   const { client } = run
-  await client.query('begin isolation level read committed')
+  await client.query(beginSql)
   try {
     await client.query(`set local lock_timeout = ${Math.round(run.lockTimeoutMs)}; set local statement_timeout = 0;
       set local search_path = pg_catalog; set local client_min_messages = warning; set local synchronous_commit = on`)

@@ -2,6 +2,7 @@ import type pg from 'pg'
 import { codeOf, WaybillError } from '../core/errors.js'
 import type { MigrationSubject } from './migrate-files.js'
 import { grantsFor, type RoleKind } from './role-grants.js'
+import { beginSql } from './transaction.js'
 
 /** Default names: waybill_publisher, waybill_dispatcher, waybill_observer, waybill_consumer. */
 export type RoleNames = Partial<Record<RoleKind, string>>
@@ -46,7 +47,7 @@ export async function applyRoles(
   { names, standby = false, only }: ApplyRolesOptions = {},
 ): Promise<RolesReport> {
   const roles = { ...defaultNames, ...names }
-  await client.query('begin isolation level read committed')
+  await client.query(beginSql)
   try {
     // a grant writes to each function's and table's row: two at once would fail on the same one
     await client.query(

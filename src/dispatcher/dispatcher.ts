@@ -54,8 +54,8 @@ export interface DispatcherOptions {
    * left, or a failover took the deployment back. Undefined: then it delivers nothing.
    */
   readonly redeploy?: (() => Promise<Deployed>) | undefined
-  /** The generation under which the dispatcher's configuration is written down, which another dispatcher may have changed. */
-  readonly deployedAs?: (() => Promise<number | undefined>) | undefined
+  /** Whether its configuration is what is deployed as that generation. Undefined: a number that fits is enough. */
+  readonly isOurs?: ((generation: number) => Promise<boolean>) | undefined
   /** Partitions, retention, counting: undefined leaves it to others. */
   readonly maintenance?: MaintenanceSettings | undefined
 }
@@ -147,7 +147,7 @@ export class Dispatcher {
     this.#lease = new Lease(clock, options.leaseMs)
     this.#watch = new LivenessWatch(clock)
     this.#generations = new GenerationWatch({
-      ...{ clock, logger, redeploy: options.redeploy, deployedAs: options.deployedAs },
+      ...{ clock, logger, redeploy: options.redeploy, isOurs: options.isOurs },
       patienceMs: 2 * options.leaseMs,
       isAlive: (id) => id === this.#me.id || this.#watch.isAlive(id),
     })
@@ -336,6 +336,8 @@ export class Dispatcher {
       this.#resetLanes('WAYBILL_STALE_INCARNATION', 'the database crashed or was promoted')
       await this.#rebaseRestored()
     }
+    // before any lane may be read on this server
+    if (!(await this.#generations.isConfirmed(seen, this.#me.generation))) this.#me = { ...this.#me, generation: 0 }
     this.#nonce = seen.nonce
     this.#watch.observe(seen.dispatchers)
     this.#heartbeat.wentThrough()

@@ -7,8 +7,8 @@ export interface GenerationWatchOptions {
   readonly clock: Clock
   readonly logger: DispatcherLogger
   readonly redeploy: (() => Promise<Deployed>) | undefined
-  /** The generation under which our configuration is written down. */
-  readonly deployedAs: (() => Promise<number | undefined>) | undefined
+  /** Whether our own configuration is what is deployed as this generation; undefined: it is taken for granted. */
+  readonly isOurs: ((generation: number) => Promise<boolean>) | undefined
   /** For how long no dispatcher of the deployed configuration may be alive, ms. */
   readonly patienceMs: number
   readonly isAlive: (dispatcher: string) => boolean
@@ -26,16 +26,36 @@ export class GenerationWatch {
   #outranked: number | undefined
   #aloneSince: number | undefined
   #told = false
+  /** Incarnation and generation for which ours was found deployed. */
+  #found = ''
 
   constructor(options: GenerationWatchOptions) {
     this.#o = options
   }
 
+  /**
+   * Whether a heartbeat saw our configuration deployed. A number alone does not say so on a server that lost our deployment: there
+   * another configuration may have been given it, and what that wants was passed over by us. Asked once for each incarnation.
+   */
+  async isConfirmed({ generation, nonce }: Beat, mine: number): Promise<boolean> {
+    const found = `${nonce} ${generation}`
+    if (generation !== mine || this.#found === found) return true
+    if (this.#o.isOurs && !(await this.#o.isOurs(generation))) {
+      this.#o.logger.warn(
+        { generation },
+        'the database has lost the deployment of this configuration, and another one was given its generation',
+      )
+      return false
+    }
+    this.#found = found
+    return true
+  }
+
   /** Call after each heartbeat that saw another generation deployed. Resolves to a new generation of our own, if it got one. */
   async follow(seen: Beat, mine: number): Promise<number | undefined> {
-    const { logger, redeploy, deployedAs } = this.#o
+    const { logger, redeploy, isOurs } = this.#o
     // once for each that is deployed
-    if (seen.generation > mine && this.#outranked !== seen.generation && (await deployedAs?.()) === seen.generation) {
+    if (seen.generation > mine && this.#outranked !== seen.generation && (await isOurs?.(seen.generation)) === true) {
       logger.info(
         { deployed: seen.generation, mine },
         'another dispatcher has deployed the configuration of this one again',

@@ -7,9 +7,10 @@ import { inTransaction } from '../db/transaction.js'
 import { forgetPassedBarriers, insertBarrier, topicRegex } from './barriers/barrier-store.js'
 import type { Treatment } from './barriers/course.js'
 import { type Tick, everythingAbove, readAgainUpTo, startingAt } from './delta.js'
+import type { Queryable } from './lane-store.js'
 import { type LaneStart, addLanes } from './position-store.js'
 import { type RebaseReport, rebaseRestored, xidBoundary } from './rebase.js'
-import { changeShards } from './reshard.js'
+import { changeShards, lockReshards, restartReshard } from './reshard.js'
 import { type TakenTick, takeTick } from './tick.js'
 
 /** A destination as the configuration names it, for SQL and people to see. */
@@ -87,15 +88,6 @@ export async function deploy(pool: pg.Pool, deployment: Deployment, clock: Clock
   }
 }
 
-/** The generation under which a configuration is written down. */
-export async function generationOf(pool: pg.Pool, fingerprint: string): Promise<number | undefined> {
-  const { rows } = await pool.query<{ generation: number }>(
-    'select generation from waybill.configurations where fingerprint = $1::text',
-    [fingerprint],
-  )
-  return rows[0]?.generation
-}
-
 // Undefined: the database crashed or was promoted meanwhile, so the floor of the tick means nothing.
 async function deployOnce(pool: pg.Pool, deployment: Deployment): Promise<Deployed | undefined> {
   const rebased = await rebaseRestored(pool)
@@ -123,6 +115,7 @@ async function deployOnce(pool: pg.Pool, deployment: Deployment): Promise<Deploy
       )
     }
     await forgetPassedBarriers(client)
+    await lockReshards(client)
     const existing = await deployedBefore(client)
     const added: string[] = []
     const changed: string[] = []
@@ -131,6 +124,7 @@ async function deployOnce(pool: pg.Pool, deployment: Deployment): Promise<Deploy
       const { name, patterns, order, onDead } = destination
       const old = existing.get(name)
       if (old && !deployment.withoutBarriers && !isSameTreatment(old.treatment, { patterns, order, onDead })) {
+        await restartReshard(client, name)
         await insertBarrier(client, name, { generation, before: old.treatment, tick })
         changed.push(name)
       }
@@ -256,6 +250,15 @@ async function isServed(client: pg.ClientBase, generation: number): Promise<bool
     generation,
   ])
   return rowCount !== 0
+}
+
+/** Whether the configuration of that fingerprint is what is deployed as `generation`. */
+export async function isDeployedAs(db: Queryable, fingerprint: string, generation: number): Promise<boolean> {
+  const { rowCount } = await db.query(
+    'select from waybill.configurations c where c.fingerprint = $1::text and c.generation = $2::int',
+    [fingerprint, generation],
+  )
+  return rowCount === 1
 }
 
 async function upsert(

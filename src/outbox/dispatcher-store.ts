@@ -1,7 +1,7 @@
 import type pg from 'pg'
 import { codeOf, WaybillError } from '../core/errors.js'
 import { loadSql } from '../db/sql.js'
-import { inTransaction } from '../db/transaction.js'
+import { beginSql, inTransaction } from '../db/transaction.js'
 import { notSeen } from './fenced-read.js'
 import type { LaneFence, Queryable } from './lane-store.js'
 
@@ -78,7 +78,7 @@ export async function acquireLane(
   const client = await pool.connect()
   let failed = true
   try {
-    await client.query(`begin isolation level read committed; set local lock_timeout = ${Math.round(lockTimeoutMs)}`)
+    await client.query(`${beginSql}; set local lock_timeout = ${Math.round(lockTimeoutMs)}`)
     try {
       const { rows } = await client.query<{ epoch: string }>(acquireSql, [
         lane.id,

@@ -21,7 +21,7 @@ import { mergeBarriers } from './barriers/barrier-store.js'
 import { type Delta, everythingBetween, readAgainUpTo, standingAfter, whole } from './delta.js'
 import { loadPosition } from './lane-store.js'
 import { planDeltas } from './position-store.js'
-import { restartReshard } from './reshard.js'
+import { restartReshardOf } from './reshard.js'
 import { mendSequence } from './sequence-guard.js'
 import { type TakenTick, takeTick, whenDurable } from './tick.js'
 
@@ -81,7 +81,7 @@ async function rebase(client: pg.ClientBase, tick: TakenTick): Promise<RebaseRep
   if (await isOwn(client)) return undefined
   await assertRowsSeen(client)
   const { rows: lanes } = await client.query<{ id: number; reused: boolean; used: number }>(lanesSql)
-  for (const { id } of lanes) await restartReshard(client, id)
+  for (const { id } of lanes) await restartReshardOf(client, id)
   // whoever holds a lane in the restored rows holds it on the old server
   await client.query(
     `update waybill.lanes set epoch = epoch + 1, holder = null, dispatcher = null where state <> 'closed'`,

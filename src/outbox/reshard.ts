@@ -72,6 +72,14 @@ async function cancel(client: pg.ClientBase, destination: string): Promise<void>
   await tellDispatchers(client)
 }
 
+/**
+ * For a deployment, before it reads how many shards there are: one that read them while a change was being finished took the
+ * old number for the present one, and what it asked for was forgotten.
+ */
+export async function lockReshards(client: pg.ClientBase): Promise<void> {
+  await client.query('select from waybill.reshards r where r.ended_at is null order by r.id for update')
+}
+
 export async function openReshards(db: Queryable): Promise<OpenReshard[]> {
   const { rows } = await db.query<{ id: string; destination: string; ready: boolean; resting: number[] }>(openSql)
   return rows
@@ -114,18 +122,27 @@ export async function advanceReshard(
 }
 
 /**
- * Sends the lanes of a destination back to the first step: one of them was given another position. Call it before the
- * lane's row is written, so that locks are taken in one order.
+ * Sends a change of shards back to its first step: one of the lanes was given another position. Call it before the lane's
+ * row is written, so that locks are taken in one order.
  */
-export async function restartReshard(client: pg.ClientBase, laneId: number): Promise<void> {
+export async function restartReshardOf(client: pg.ClientBase, laneId: number): Promise<void> {
   const { rows } = await client.query<{ destination: string }>(
-    `update waybill.reshards r set barrier = null, barrier_at = null
-       from waybill.lanes l where l.id = $1::int and r.destination = l.destination and r.ended_at is null
-     returning r.destination`,
+    'select l.destination from waybill.lanes l where l.id = $1::int',
     [laneId],
   )
-  const destination = rows[0]?.destination
-  if (destination === undefined) return
+  if (rows[0]) await restartReshard(client, rows[0].destination)
+}
+
+/**
+ * The same where a deployment sets a barrier behind that of the change: lanes go on to the deployment's, where they would
+ * never stand at the other. Those that rested there would wait for them for ever.
+ */
+export async function restartReshard(client: pg.ClientBase, destination: string): Promise<void> {
+  const { rowCount } = await client.query(
+    `update waybill.reshards r set barrier = null, barrier_at = null where r.destination = $1::text and r.ended_at is null`,
+    [destination],
+  )
+  if (rowCount === 0) return
   await client.query(
     `with closing as (select l.id from waybill.lanes l where l.destination = $1::text and l.state = 'closing' order by l.id for update)
      update waybill.lanes l set rests = false from closing c where c.id = l.id`,

@@ -17,6 +17,7 @@ import { WaybillError } from '../core/errors.js'
 import { loadSql } from '../db/sql.js'
 import { attemptUnderLock, type LockOptions } from './partitions/lock-attempts.js'
 import { messagesTable } from './partitions/range-table.js'
+import { beginSql } from '../db/transaction.js'
 
 export interface SequenceProblem {
   readonly kind: 'cache' | 'cycle' | 'increment' | 'behind'
@@ -121,7 +122,7 @@ export async function findReread(client: pg.ClientBase): Promise<Reread[]> {
  * lost. Two menders are kept apart, so that the second sees what the first did and does not set it back again.
  */
 async function advance(client: pg.ClientBase, margin: number): Promise<void> {
-  await client.query('begin isolation level read committed')
+  await client.query(beginSql)
   try {
     await client.query('select pg_advisory_xact_lock(7718266, 4)')
     const check = await checkSequence(client)

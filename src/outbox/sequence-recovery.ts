@@ -3,7 +3,7 @@ import { inTransaction } from '../db/transaction.js'
 import { mergeBarriers } from './barriers/barrier-store.js'
 import { type Delta, lowest } from './delta.js'
 import { insertPosition, planDeltas } from './position-store.js'
-import { restartReshard } from './reshard.js'
+import { restartReshardOf } from './reshard.js'
 import { findReread, mendSequence, type MendReport, type Reread } from './sequence-guard.js'
 import { parseSnapshot } from './snapshot.js'
 import { takeTick, type TakenTick } from './tick.js'
@@ -32,7 +32,7 @@ export async function recoverSequence(pool: pg.Pool): Promise<MendReport> {
 async function sendBack(pool: pg.Pool, { laneId, floor, snapshot }: Reread, to: TakenTick): Promise<void> {
   const running = parseSnapshot(snapshot).running.map((xid) => ({ xid, floor: 0 }))
   await inTransaction(pool, async (client) => {
-    await restartReshard(client, laneId)
+    await restartReshardOf(client, laneId)
     // excludes the holder's commit, whose fence takes the row in share mode
     await client.query(
       'update waybill.lanes set epoch = epoch + 1, holder = null, dispatcher = null where id = $1::int',

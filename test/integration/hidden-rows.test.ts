@@ -113,7 +113,7 @@ describe.each(['pg18', 'pg15'] as const)('row-level security that is switched on
       await waitFor(() => pauses.includes('hidden'), { what: 'the pause' })
       const said = logger.lines
         .filter(({ level }) => level === 'error')
-        .map(({ fields }) => String((fields['err'] as Error).message))
+        .map(({ fields, message }) => (fields['err'] instanceof Error ? fields['err'].message : message))
       expect(said.find((text) => text.includes(`rows of waybill.${table} from the role ${role.name}`))).toBeDefined()
       const ids: string[] = []
       for (let i = 0; i < 5; i++) ids.push(await publish(owner(), 'order.created', { i }, { key: 'k' }))

@@ -5,7 +5,7 @@ import type { DeliverySettings } from '../../src/core/delivery-settings.js'
 import { Dispatcher } from '../../src/dispatcher/dispatcher.js'
 import type { ServedDestination } from '../../src/dispatcher/served-destination.js'
 import type { DispatcherHooks, DispatcherLogger } from '../../src/dispatcher/hooks.js'
-import { deploy, generationOf, type Deployment } from '../../src/outbox/configuration-store.js'
+import { deploy, type Deployment, isDeployedAs } from '../../src/outbox/configuration-store.js'
 import { createLogger, silentLogger } from '../../src/telemetry/logger.js'
 
 /** An adapter whose answers a test decides; it records what was handed to it, in order. */
@@ -112,8 +112,8 @@ export async function makeDispatcher(options: TestDispatcherOptions): Promise<Di
     leaseMs: options.leaseMs ?? 15_000,
     pageSize: options.pageSize ?? 100,
     standby: options.standby,
+    isOurs: (generation) => isDeployedAs(options.pool, deployment.fingerprint, generation),
     redeploy: options.redeploys ? () => deploy(options.pool, { ...deployment, supersedes: true }) : undefined,
-    deployedAs: () => generationOf(options.pool, deployment.fingerprint),
     destinations: served,
     clock: options.clock ?? systemClock,
     logger: options.logger ?? (process.env['WAYBILL_TEST_LOG'] ? createLogger({ level: 'debug' }) : silentLogger),

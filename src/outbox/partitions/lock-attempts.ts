@@ -4,6 +4,7 @@ import { systemClock, type Clock } from '../../core/clock.js'
 import { codeOf } from '../../core/errors.js'
 import { loadSql } from '../../db/sql.js'
 import type { RangeTable } from './range-table.js'
+import { beginSql } from '../../db/transaction.js'
 
 export interface LockOptions {
   /** For how long anyone may have to queue behind a change that waits for its lock. Milliseconds, default 200. */
@@ -68,7 +69,7 @@ async function attemptOnce<T>(
   lockTimeoutMs: number,
   work: () => Promise<T>,
 ): Promise<{ readonly done: T } | Busy | undefined> {
-  await client.query('begin isolation level read committed')
+  await client.query(beginSql)
   try {
     await client.query(`set local lock_timeout = ${Math.round(lockTimeoutMs)}; set local search_path = pg_catalog;
       set local client_min_messages = warning`)

@@ -1,8 +1,9 @@
 import type pg from 'pg'
+import { beginSql } from '../../db/transaction.js'
 
 /** Runs `work` in a transaction whose statements end after `ms`. Rolls back when it throws. */
 export async function inBoundedTransaction<T>(client: pg.ClientBase, ms: number, work: () => Promise<T>): Promise<T> {
-  await client.query('begin isolation level read committed')
+  await client.query(beginSql)
   try {
     await client.query(`set local statement_timeout = ${Math.round(ms)}; set local lock_timeout = 1000`)
     const result = await work()

@@ -2,6 +2,7 @@ import type pg from 'pg'
 import { loadSql } from '../../db/sql.js'
 import type { PartitionInfo } from '../partitions/range-table.js'
 import type { LaneFloor } from './lane-floors.js'
+import { beginSql } from '../../db/transaction.js'
 
 export interface Expired {
   readonly laneId: number
@@ -26,7 +27,7 @@ export async function expireRange(
   lanes: readonly LaneFloor[],
 ): Promise<Expired[]> {
   const expired: Expired[] = []
-  await client.query('begin isolation level read committed')
+  await client.query(beginSql)
   try {
     for (const lane of lanes) expired.push(await expireLane(client, range, lane))
     await client.query('select waybill.lane_command($1::int[])', [lanes.map((lane) => lane.laneId)])

@@ -4,6 +4,7 @@ import { finalizePending } from '../partitions/finalize.js'
 import { attemptUnderLock } from '../partitions/lock-attempts.js'
 import { inboxTable, listRanges } from '../partitions/range-table.js'
 import type { RemoveOptions } from './remove-partition.js'
+import { beginSql } from '../../db/transaction.js'
 
 export interface InboxReport {
   /** False: another pass is at it. Nothing was done. */
@@ -56,7 +57,7 @@ export async function maintainInbox(
 }
 
 async function onePass(client: pg.ClientBase): Promise<Pass> {
-  await client.query('begin isolation level read committed')
+  await client.query(beginSql)
   try {
     const { rows } = await client.query<{ pass: Pass }>('select waybill.inbox_maintain(drop_expired => false) as pass')
     await client.query('commit')
