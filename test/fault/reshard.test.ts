@@ -128,10 +128,24 @@ describe('the number of shards changes', () => {
 
     // lanes of two dispatchers stand at ticks of their own: only a barrier brings them together
     running.push(await start(adapter, 4, 2))
-    const holders = async (): Promise<number> =>
-      (await pool.query(`select distinct dispatcher from waybill.lanes where state = 'active' and holder is not null`))
-        .rowCount ?? 0
-    await waitFor(async () => (await holders()) === 2, { what: 'lanes held by two' })
+    const twoEach = async (): Promise<boolean> => {
+      const { rows } = await pool.query<{ lanes: number }>(
+        `select count(*)::int as lanes from waybill.lanes where state = 'active' and holder is not null group by dispatcher`,
+      )
+      return rows.length === 2 && rows.every(({ lanes }) => lanes === 2)
+    }
+    await waitFor(twoEach, { what: 'two lanes held by each of two' })
+    // a lane that is handed over sends again what was delivered ahead of what had not been sent: before what comes from now on
+    const handedOver = new Map([...publishers.published].map(([key, ids]) => [key, ids.length]))
+    const arrived = new Set<string>()
+    await waitFor(
+      () => {
+        for (const id of adapter.ids()) arrived.add(id)
+        const goesOn = ([key, ids]: [string, string[]]): boolean => arrived.has(ids[handedOver.get(key) ?? 0] ?? '')
+        return [...publishers.published].filter(([key]) => key !== 'key-3').every(goesOn)
+      },
+      { what: 'all lanes went on where they were handed over' },
+    )
     const twice = (): number => adapter.ids().length - new Set(adapter.ids()).size
     const sentTwice = twice()
     // as deploy asks for it, but with no newcomer that would have lanes handed over
