@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import pg from 'pg'
+import type pg from 'pg'
 import { describe, expect, it } from 'vitest'
 import { deploy } from '../../src/outbox/configuration-store.js'
 import { ScriptedAdapter, publish, testSettings } from '../support/dispatching.js'
@@ -72,7 +72,7 @@ function outOfOrder(log: readonly Published[], delivered: readonly string[]): nu
 }
 
 describe.each(['pg18', 'pg15'] as const)('a deployment that changes what a lane wants, on %s', (server) => {
-  const { database, pool, start } = useDispatching(server)
+  const { pool, start } = useDispatching(server)
   const settings = { shards: 2 }
   const ordered = async (log: readonly Published[]): Promise<Published[]> => {
     const { rows } = await pool().query<{ id: string }>('select id from waybill.messages order by seq')
@@ -203,50 +203,6 @@ describe.each(['pg18', 'pg15'] as const)('a deployment that changes what a lane 
     await waitFor(() => adapter.delivered.length === 2)
     expect(adapter.ids()).toEqual(ids)
     expect(old.delivered).toEqual([])
-  })
-
-  it('that falls silent in its middle holds delivery up for seconds alone, and changes nothing', async () => {
-    const adapter = new ScriptedAdapter()
-    await start({ destinations: { crm: { adapter, patterns: ['a.**'] } }, fingerprint: 'one' })
-    const deployer = new pg.Pool({ connectionString: database().url, max: 2 })
-    deployer.on('error', () => undefined)
-    const silent = gate()
-    const connect = async (): Promise<unknown> => {
-      const client = await deployer.connect()
-      client.on('error', () => undefined)
-      return new Proxy(client, {
-        get(target, name) {
-          const value: unknown = Reflect.get(target, name)
-          if (name !== 'query') return typeof value === 'function' ? (value.bind(target) as unknown) : value
-          return async (text: unknown, values?: unknown[]) => {
-            const result = await target.query(text as string, values)
-            if (String(text).startsWith('lock table')) await silent.opened
-            return result
-          }
-        },
-      })
-    }
-    const frozen = new Proxy(deployer, {
-      get(target, name) {
-        const value: unknown = Reflect.get(target, name)
-        if (name === 'connect') return connect
-        return typeof value === 'function' ? (value.bind(target) as unknown) : value
-      },
-    })
-    const configuration = {
-      ...{ fingerprint: 'two', generation: undefined },
-      destinations: [{ ...testSettings, name: 'crm', kind: 'scripted', settings: {}, patterns: ['b.**'] }],
-    }
-    const deploying = deploy(frozen, configuration)
-    const locked = `select from pg_locks l where l.mode = 'ExclusiveLock' and l.granted and l.relation = 'waybill.configurations'::regclass`
-    await waitFor(async () => (await pool().query(locked)).rowCount === 1)
-    const id = await publish(pool(), 'a.x', {})
-    await waitFor(() => adapter.ids().includes(id), { timeoutMs: 20_000 })
-    expect((await pool().query('select from waybill.configurations')).rowCount).toBe(1)
-    // it goes on where it was, and tries once more
-    silent.open()
-    expect(await deploying).toMatchObject({ generation: 2, changed: ['crm'] })
-    await deployer.end()
   })
 
   it('orders by key up to where order is given up, and from where it is asked for', async () => {
