@@ -15,7 +15,7 @@ export const badKeys = 'bad-'
 
 const mark = 'a-message-that-is-refused'
 /** After the load's end; good messages that wait for longer wait for the bad ones. */
-const goodWithinMs = 30_000
+const goodWithinMs = 90_000
 /** Until the last bad one has had its attempts. */
 const parkedWithinMs = 120_000
 

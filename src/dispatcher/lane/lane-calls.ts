@@ -33,6 +33,7 @@ export class LaneCalls {
   readonly #most: number
   #running = 0
   #retrying = 0
+  #preparing = 0
   /** One that may take others along is under way. */
   #alone = false
 
@@ -44,6 +45,11 @@ export class LaneCalls {
 
   get idle(): boolean {
     return this.#running === 0
+  }
+
+  /** Nothing is under way but retries of parked deliveries. */
+  get onlyRetries(): boolean {
+    return this.#running - this.#preparing <= this.#retrying
   }
 
   get room(): number {
@@ -74,10 +80,12 @@ export class LaneCalls {
   /** What reads messages in order to send them counts as a call, which keeps the lane from ending meanwhile. */
   async preparing<T>(work: Promise<T>): Promise<T> {
     this.#running++
+    this.#preparing++
     try {
       return await work
     } finally {
       this.#running--
+      this.#preparing--
     }
   }
 

@@ -112,7 +112,8 @@ export class LaneOutcomes {
     const retryAfterMs = outcome.kind === 'pause' ? (outcome.retryAfterMs ?? 0) : 0
     if (orders.put === 'back') this.#putBack(entry)
     else if (parked) {
-      const wait = Math.max(retryAfterMs, backoffDelay(parked.attempt + 1, settings.backoff))
+      if (orders.put === 'later') parked.uncharged = (parked.uncharged ?? 0) + 1
+      const wait = Math.max(retryAfterMs, backoffDelay(parked.attempt + (parked.uncharged ?? 1), settings.backoff))
       this.#waitAgain(parked, orders.put === 'later' ? wait : Infinity)
       entry.state = 'settled'
     } else {
@@ -206,7 +207,14 @@ export class LaneOutcomes {
     if (parked) {
       const was = parked.attempt
       // its payload is read again when it is due: thousands of them would not fit
-      Object.assign(parked, { attempt, state, sending: false, dueAt: now + (delay ?? 0), message: undefined })
+      Object.assign(parked, {
+        attempt,
+        state,
+        sending: false,
+        dueAt: now + (delay ?? 0),
+        message: undefined,
+        uncharged: 0,
+      })
       this.#o.parked.touch(parked)
       this.#o.buffer.update(parked, was, delay, failure)
       if (entry) entry.state = 'settled'

@@ -89,9 +89,11 @@ export class LaneSending {
     this.#lookForStall(now)
   }
 
-  // Suspects wait for a verdict, and no message comes that could tell: from here on they are probed.
+  // Suspects wait for a verdict, and no message comes that could tell: from here on they are probed. Retries of what was found
+  // guilty tell nothing, and go on for ever: 31 of them kept a lane from reading on past its two suspects.
   #lookForStall(now: number): void {
-    if (this.#o.pause.suspects === 0 || this.#o.ready.length > 0 || !this.#o.calls.idle) this.#quietSince = undefined
+    if (this.#o.pause.suspects === 0 || this.#o.ready.length > 0 || !this.#o.calls.onlyRetries)
+      this.#quietSince = undefined
     else if (now - (this.#quietSince ??= now) >= stallMs) {
       this.#quietSince = undefined
       this.#o.pause.stall(now)

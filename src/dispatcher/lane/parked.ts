@@ -20,6 +20,8 @@ export interface ParkedEntry {
   /** Of the latest failure that was charged. */
   code: string | null
   message: LogMessage | undefined
+  /** Attempts since the last one that was charged: each waits longer, though none counts. */
+  uncharged?: number
 }
 
 export interface ParkedRules {
