@@ -10,7 +10,7 @@ import { type Tick, everythingAbove, readAgainUpTo, startingAt } from './delta.j
 import type { Queryable } from './lane-store.js'
 import { type LaneStart, addLanes } from './position-store.js'
 import { type RebaseReport, rebaseRestored, xidBoundary } from './rebase.js'
-import { changeShards, lockReshards, restartReshard } from './reshard.js'
+import { changeShards, lockReshards, restartReshard, tellDispatchers } from './reshard.js'
 import { type TakenTick, takeTick } from './tick.js'
 
 /** A destination as the configuration names it, for SQL and people to see. */
@@ -143,7 +143,7 @@ async function deployOnce(pool: pg.Pool, deployment: Deployment): Promise<Deploy
       [names],
     )
     // dispatchers of older configurations give their lanes back, and those of this one take them
-    await client.query(`select pg_notify('waybill_lanes', '')`)
+    await tellDispatchers(client)
     return { generation, stale, added, orphaned: orphans.map((o) => o.name), changed, resharding, rebased }
   })
 }

@@ -282,6 +282,6 @@ async function moveDeliveries(client: pg.ClientBase, from: number[], to: readonl
   return rows.length
 }
 
-async function tellDispatchers(db: Queryable): Promise<void> {
+export async function tellDispatchers(db: Queryable): Promise<void> {
   await db.query(`select pg_notify('waybill_lanes', '')`)
 }
