@@ -1,6 +1,8 @@
+import { isDeepStrictEqual } from 'node:util'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type pg from 'pg'
 import { describe, expect, it } from 'vitest'
+import { showMessage } from '../../src/app/show-message.js'
 import { deploy } from '../../src/outbox/configuration-store.js'
 import { ScriptedAdapter, publish, testSettings } from '../support/dispatching.js'
 import { waitFor } from '../support/wait-for.js'
@@ -234,6 +236,43 @@ describe.each(['pg18', 'pg15'] as const)('a deployment that changes what a lane 
     const order = second.adapter.delivered.map(({ payload }) => JSON.parse(payload) as number)
     expect(order.slice(0, 3)).toEqual([1, 2, 3])
     expect(order.at(-1)).toBe(4)
+  })
+
+  it('of which several lie ahead: what is undelivered goes by the routes between them, in all that tells of it', async () => {
+    const as = (fingerprint: string, patterns: string[]) =>
+      deploy(pool(), {
+        ...{ fingerprint, generation: undefined },
+        destinations: [
+          {
+            ...{ name: 'crm', kind: 'scripted', settings: {}, shards: 1, patterns },
+            order: 'key',
+            onDead: 'hold',
+            from: 'earliest',
+          },
+        ],
+      })
+    const pending = async (): Promise<unknown> => {
+      const { rows } = await pool().query<{ message_id: string }>('select message_id from waybill.undelivered')
+      return rows.map((row) => row.message_id)
+    }
+    await as('one', ['a.**'])
+    const unwanted = await publish(pool(), 'b.x', {})
+    await as('two', ['b.**'])
+    expect(await pending()).toEqual([])
+    const id = await publish(pool(), 'b.x', {})
+    expect(await pending()).toEqual([id])
+    await as('three', ['c.**'])
+    expect(await pending()).toEqual([id])
+    const shown = async (of: string): Promise<unknown> =>
+      (await showMessage(pool(), of, { withPayload: false }))?.destinations.map(({ state }) => state)
+    expect([await shown(unwanted), await shown(id)]).toEqual([[], ['pending']])
+    const before = async (of: string): Promise<number> =>
+      (await pool().query('select from waybill.lanes_before($1::uuid)', [of])).rowCount ?? 0
+    expect([await before(unwanted), await before(id)]).toEqual([0, 1])
+    const adapter = new ScriptedAdapter()
+    await start({ destinations: { crm: { adapter, patterns: ['c.**'] } }, fingerprint: 'three' })
+    await waitFor(async () => adapter.delivered.length === 1 && isDeepStrictEqual(await pending(), []))
+    expect(adapter.ids()).toEqual([id])
   })
 
   it('that failed for good is followed by the configuration of those that are left', async () => {

@@ -967,19 +967,23 @@ select l.id as lane_id, p.n, p.delivered, p.committed_at, c.read_seq, c.seen, r.
       left join unnest(t.running, t.running_floors) k(xid, floor) on k.xid = x.xid) r
  where l.state <> 'closed';
 
--- What each open lane wants of the messages that it reads next: by the routes of before, up to the barrier of a deployment
--- that changed them.
+-- What each open lane wants of what it has not read. `topic_regex`: as deployed. Where barriers of deployments lie ahead, `seen`
+-- and `regexes`: the first of the snapshots that sees a message says by which routes it goes; the last one sees all. A query
+-- asks `m.topic ~ case when w.seen is null then w.topic_regex else (select u.wants from unnest(w.seen, w.regexes) with ordinality
+-- u(seen, wants, n) where pg_visible_in_snapshot(m.xid, u.seen) order by u.n limit 1) end`.
 create view waybill.lane_wants as
-select l.id as lane_id, case when b.destination is null then x.topic_regex else b.topic_regex end as topic_regex
+select l.id as lane_id, x.topic_regex, b.seen, b.regexes
   from waybill.lanes l
   join waybill.destinations x on x.name = l.destination
   join lateral (select p.delta, p.after from waybill.positions p where p.lane_id = l.id order by p.n desc limit 1) p on true
   join waybill.deltas t on t.lane_id = l.id and t.n = p.delta
-  left join lateral (
-    select b.destination, b.topic_regex from waybill.barriers b
+ cross join lateral (
+    select case when count(*) > 0 then
+             array_append(array_agg(b.snapshot order by b.generation), '9223372036854775807:9223372036854775807:'::pg_snapshot) end as seen,
+           array_append(array_agg(b.topic_regex order by b.generation), x.topic_regex) as regexes
+      from waybill.barriers b
      where b.destination = l.destination and b.generation > t.generation
-       and not (p.after >= t.ceiling and b.snapshot::text = t.to_snapshot::text)
-     order by b.generation limit 1) b on true
+       and not (p.after >= t.ceiling and b.snapshot::text = t.to_snapshot::text)) b
  where l.state <> 'closed';
 
 -- The lanes that have still to read a message, or to store that they have: of the destinations that it goes to, all shards,
@@ -996,7 +1000,10 @@ as $$
     join waybill.lane_cursor c on c.lane_id = l.id
    where m.id = p_message and (p_destination is null or x.name = p_destination)
      -- before a barrier by the routes of before, behind it as deployed
-     and ((m.destinations is null and (m.topic ~ x.topic_regex or m.topic ~ w.topic_regex)) or x.name = any(m.destinations))
+     and case when m.destinations is not null then x.name = any(m.destinations)
+              else m.topic ~ case when w.seen is null then w.topic_regex
+                                  else (select u.wants from unnest(w.seen, w.regexes) with ordinality u(seen, wants, n)
+                                         where pg_visible_in_snapshot(m.xid, u.seen) order by u.n limit 1) end end
      and ((m.seq > c.read_seq and not pg_visible_in_snapshot(m.xid, c.seen))
           or exists (select from unnest(c.running, c.running_floors) r(xid, floor)
                       where r.xid = m.xid and m.seq > r.floor and m.seq <= c.read_seq))
@@ -1058,15 +1065,18 @@ select l.destination, l.id, 'pending', first.id, first.seq, first.topic, first.k
   join waybill.lane_cursor c on c.lane_id = l.id
   join lateral (
     select m.id, m.seq, m.topic, m.key, m.created_at from (
-      (select m.id, m.seq, m.topic, m.key, m.created_at, m.destinations from waybill.messages m
+      (select m.id, m.seq, m.topic, m.key, m.created_at, m.destinations, m.xid from waybill.messages m
         where m.seq > c.read_seq and not pg_visible_in_snapshot(m.xid, c.seen)
         order by m.seq limit 1000)
       union all
       select m.* from unnest(c.running, c.running_floors) r(xid, floor)
-       cross join lateral (select m.id, m.seq, m.topic, m.key, m.created_at, m.destinations from waybill.messages m
+       cross join lateral (select m.id, m.seq, m.topic, m.key, m.created_at, m.destinations, m.xid from waybill.messages m
                             where m.xid = r.xid and m.seq > r.floor and m.seq <= c.read_seq
                             order by m.seq limit 1000) m) m
-     where ((m.destinations is null and m.topic ~ w.topic_regex) or l.destination = any(m.destinations))
+     where case when m.destinations is not null then l.destination = any(m.destinations)
+                else m.topic ~ case when w.seen is null then w.topic_regex
+                                    else (select u.wants from unnest(w.seen, w.regexes) with ordinality u(seen, wants, n)
+                                           where pg_visible_in_snapshot(m.xid, u.seen) order by u.n limit 1) end end
        -- parked ahead of the cursor: listed above, or dropped
        and not exists (select from waybill.deliveries d
                         where d.destination = l.destination and d.seq = m.seq and d.message_id = m.id)

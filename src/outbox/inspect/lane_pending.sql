@@ -9,7 +9,6 @@ select m.*
   left join lateral (
     select m.seq::float8 as seq, m.id, m.key, l.shard, l.shards
       from waybill.lanes l
-      join waybill.destinations d on d.name = l.destination
       join waybill.lane_wants w on w.lane_id = l.id
      cross join lateral (select p.delta, p.after from waybill.positions p where p.lane_id = l.id order by p.n desc limit 1) p
       join waybill.deltas t on t.lane_id = l.id and t.n = p.delta
@@ -18,7 +17,10 @@ select m.*
        and not pg_visible_in_snapshot(m.xid, t.from_snapshot)
        and not (m.seq <= p.after and pg_visible_in_snapshot(m.xid, t.to_snapshot))
        -- before a barrier by the routes of before, behind it as deployed
-       and ((m.destinations is null and (m.topic ~ d.topic_regex or m.topic ~ w.topic_regex)) or l.destination = any(m.destinations))
+       and case when m.destinations is not null then l.destination = any(m.destinations)
+                else m.topic ~ case when w.seen is null then w.topic_regex
+                                    else (select u.wants from unnest(w.seen, w.regexes) with ordinality u(seen, wants, n)
+                                           where pg_visible_in_snapshot(m.xid, u.seen) order by u.n limit 1) end end
      where l.id = $1::int
        -- parked ahead of the cursor
        and not exists (select from waybill.deliveries x

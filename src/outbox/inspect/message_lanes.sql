@@ -1,15 +1,18 @@
 -- message_lanes($1 seq bigint, $2 xid xid8, $3 topic text): every open lane, and where it stands towards a message.
 --   passed      its cursor is behind the message: what a snapshot of its position sees
 --   before      the message lies before where the lane began; null: that is no longer stored
---   wanted      its routes, as they are now, want the topic
+--   wanted      its routes want the topic: those by which it goes, while barriers of deployments lie ahead; else as they are now
 select l.id as "laneId", l.destination, l.shard, l.shards, l.created_at as "createdAt", d.configured,
-       coalesce($3::text ~ d.topic_regex, false) as wanted,
+       coalesce($3::text ~ case when w.seen is null or $2::xid8 is null then d.topic_regex
+                                else (select u.wants from unnest(w.seen, w.regexes) with ordinality u(seen, wants, n)
+                                       where pg_visible_in_snapshot($2::xid8, u.seen) order by u.n limit 1) end, false) as wanted,
        coalesce(pg_visible_in_snapshot($2::xid8, t.from_snapshot)
                 or ($1::bigint <= p.after and pg_visible_in_snapshot($2::xid8, t.to_snapshot)), false) as passed,
        pg_visible_in_snapshot($2::xid8, s.from_snapshot)
          or ($1::bigint <= s.from_floor and $2::xid8 <> all (s.running)) as before
   from waybill.lanes l
   join waybill.destinations d on d.name = l.destination
+  left join waybill.lane_wants w on w.lane_id = l.id
   left join lateral (select p.delta, p.after from waybill.positions p where p.lane_id = l.id order by p.n desc limit 1) p on true
   left join waybill.deltas t on t.lane_id = l.id and t.n = p.delta
   left join waybill.deltas s on s.lane_id = l.id and s.n = 0

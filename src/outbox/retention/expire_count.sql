@@ -2,14 +2,16 @@
 -- itself would find them (lane_floors.sql). Of all shards: which one a key belongs to is not known here.
 select count(*)::float8 as pending
   from waybill.lanes l
-  join waybill.destinations x on x.name = l.destination
   join waybill.lane_wants w on w.lane_id = l.id
   left join lateral (select y.delta, y.after from waybill.positions y where y.lane_id = l.id order by y.n desc limit 1) p on true
   left join waybill.deltas t on t.lane_id = l.id and t.n = p.delta
  cross join waybill.messages m
  where l.id = $1::int
    and m.seq >= coalesce($2::bigint, -9223372036854775808) and m.seq < $3::bigint
-   and ((m.destinations is null and (m.topic ~ x.topic_regex or m.topic ~ w.topic_regex)) or l.destination = any(m.destinations))
+   and case when m.destinations is not null then l.destination = any(m.destinations)
+            else m.topic ~ case when w.seen is null then w.topic_regex
+                                else (select u.wants from unnest(w.seen, w.regexes) with ordinality u(seen, wants, n)
+                                       where pg_visible_in_snapshot(m.xid, u.seen) order by u.n limit 1) end end
    and case
          when t.n is null then true
          when p.after >= t.ceiling then
