@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import { rabbitDestination } from '../contract/rabbitmq-fixture.js'
 import { createTestDatabase } from '../support/database.js'
@@ -14,10 +15,11 @@ interface Scene {
   readonly reply: Reply
   readonly concurrency: number
   readonly mixed?: boolean
+  readonly options?: object
 }
 
 /** Bad messages before the good ones, or between them; resolves when every good one has arrived. */
-async function endpoint({ bad, good, topic, reply, concurrency, mixed = false }: Scene) {
+async function endpoint({ bad, good, topic, reply, concurrency, mixed = false, options = {} }: Scene) {
   const database = await createTestDatabase()
   const { pool } = database
   const arrived = new Set<number>()
@@ -36,7 +38,10 @@ async function endpoint({ bad, good, topic, reply, concurrency, mixed = false }:
   const from = performance.now()
   const { events } = await startService(database, {
     destinations: {
-      crm: { kind: 'webhook', options: { url: receiver.url, allowNetworks: ['127.0.0.0/8'], concurrency } as object },
+      crm: {
+        kind: 'webhook',
+        options: { url: receiver.url, allowNetworks: ['127.0.0.0/8'], concurrency, ...options } as object,
+      },
     },
     routes: { '**': ['crm'] },
   })
@@ -53,7 +58,7 @@ async function endpoint({ bad, good, topic, reply, concurrency, mixed = false }:
   const { rows } = await pool.query<{ state: string; attempt: number }>(
     'select distinct state, attempt from waybill.deliveries',
   )
-  return { ms, refused, events, parked: rows }
+  return { ms, events, parked: rows, pool, refused: () => refused }
 }
 
 describe('a webhook that refuses some messages as if it were down', () => {
@@ -66,7 +71,7 @@ describe('a webhook that refuses some messages as if it were down', () => {
     const { parked, refused } = await endpoint({ ...scene, topic: 'order.created' })
     expect(parked.every(({ state }) => state === 'retrying')).toBe(true)
     // a lost connection is tried twice in one attempt
-    expect(refused).toBeLessThanOrEqual(scene.bad * (scene.reply === 'destroy' ? 12 : 6))
+    expect(refused()).toBeLessThanOrEqual(scene.bad * (scene.reply === 'destroy' ? 12 : 6))
   })
 
   it.each([403, 503])('one topic of two (%i): the other goes at full speed', async (status) => {
@@ -84,8 +89,36 @@ describe('a webhook that refuses some messages as if it were down', () => {
       ...{ reply: { status: 429, headers: { 'retry-after': '300' } }, concurrency: 16 },
     })
     expect(ms).toBeLessThan(60_000)
-    expect(refused).toBe(1)
+    expect(refused()).toBe(1)
     expect(parked).toEqual([{ state: 'retrying', attempt: 1 }])
+  })
+
+  it('one that is parked, and nothing beside it: each of its attempts waits longer, though none is charged', async () => {
+    const { pool, refused } = await endpoint({
+      ...{ bad: 1, good: 5, topic: 'order.created', reply: { status: 403 }, concurrency: 4 },
+      options: { backoff: { base: '20ms', cap: '10s' } },
+    })
+    const before = refused()
+    await sleep(3000)
+    expect(refused() - before).toBeGreaterThan(1)
+    // 20 ms doubled each time; some forty where it was always the second wait
+    expect(refused() - before).toBeLessThan(15)
+    expect((await pool.query('select 1 from waybill.deliveries where attempt > 3')).rowCount).toBe(0)
+  })
+
+  it('retries without end beside a suspect: the lane pauses, for they tell nothing of it', async () => {
+    const { pool } = await endpoint({
+      ...{ bad: 4, good: 20, topic: 'order.created', reply: 'hang', concurrency: 8 },
+      options: { timeoutMs: 300, backoff: { base: '1ms', cap: '1ms' }, maxAttempts: 1000 },
+    })
+    await publish(pool, 'order.created', { n: -2, isBad: true }, { key: 'one more' })
+    await waitFor(
+      async () => {
+        const { rows } = await pool.query<{ state: string }>('select state from waybill.lanes')
+        return rows[0]?.state === 'paused'
+      },
+      { what: 'the pause', timeoutMs: 20_000 },
+    )
   })
 })
 

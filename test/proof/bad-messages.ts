@@ -44,14 +44,15 @@ export async function goodArriveAndBadAreRetried(scene: Scene, load: Load): Prom
   const { stage, set } = scene
   const ledger = await load.ledger()
   const good: string[] = []
-  let bad = 0
-  for (const { id, key } of ledger) {
-    if (key.startsWith(badKeys)) bad++
-    else good.push(id)
+  const bad: string[] = []
+  for (const { id, key } of ledger) (key.startsWith(badKeys) ? bad : good).push(id)
+  const arrivals = async (): Promise<Readonly<Record<string, ArrivalLog>>> => {
+    set.drained.addAll(await drainQueue(stage.rabbit.url, set.name))
+    return { crm: stage.partner.arrivals('crm'), bus: set.drained }
   }
   const missing = async (): Promise<Counts> => {
-    set.drained.addAll(await drainQueue(stage.rabbit.url, set.name))
-    return { webhook: missingFrom(stage.partner.arrivals('crm'), good), rabbitmq: missingFrom(set.drained, good) }
+    const { crm, bus } = await arrivals()
+    return { crm: missingFrom(crm, good).length, bus: missingFrom(bus, good).length }
   }
   const late = await leftAfter(goodWithinMs, missing)
   // where nothing else is sent, a message that fails can't be told from a receiver that is down
@@ -59,14 +60,21 @@ export async function goodArriveAndBadAreRetried(scene: Scene, load: Load): Prom
   load.start()
   const pool = new pg.Pool({ connectionString: set.url, max: 2 })
   try {
-    const unparked = late ? undefined : await leftAfter(parkedWithinMs, () => notParked(pool, bad))
+    // those that came before the first strike were accepted
+    const arrived = await arrivals()
+    const refused = Object.entries(arrived).map(([name, log]) => [name, missingFrom(log, bad)] as const)
+    const unparked = late ? undefined : await leftAfter(parkedWithinMs, () => notParked(pool, refused))
+    const where = unparked && (await statesOfBad(pool))
     await load.stop()
     stage.partner.behave()
     stage.rabbit.link.restore()
     await retryDeliveries(pool, {}, { reason: 'the receivers accept them now' })
     return [
-      ...(late ? [`${late} of ${good.length} good messages beside ${bad} bad ones did not arrive`] : []),
-      ...(unparked ? [`${unparked} of ${bad} bad messages were not parked`] : []),
+      ...refused.flatMap(([name, ids]) =>
+        ids.length > 0 ? [] : [`${name} refused none of ${bad.length} bad messages`],
+      ),
+      ...(late ? [`${late} of ${good.length} good messages beside ${bad.length} bad ones did not arrive`] : []),
+      ...(unparked ? [`${unparked} of ${bad.length} bad messages were not parked: ${where}`] : []),
     ]
   } finally {
     await load.stop()
@@ -76,20 +84,35 @@ export async function goodArriveAndBadAreRetried(scene: Scene, load: Load): Prom
 
 type Counts = Readonly<Record<string, number>>
 
-function missingFrom(arrivals: ArrivalLog, ids: readonly string[]): number {
+function missingFrom(arrivals: ArrivalLog, ids: readonly string[]): string[] {
   const there = new Set([...arrivals].map(({ id }) => id))
-  return ids.filter((id) => !there.has(id)).length
+  return ids.filter((id) => !there.has(id))
 }
 
 /** Dead, or held behind a dead one of their key. */
-async function notParked(pool: pg.Pool, bad: number): Promise<Counts> {
-  const { rows } = await pool.query<{ destination: string; parked: number }>(
-    `select d.name as destination, count(p.seq)::int as parked
-       from waybill.destinations d
-       left join waybill.deliveries p on p.destination = d.name and p.key like '${badKeys}%' and p.state in ('dead', 'held')
-      where d.name in ('crm', 'bus') group by 1`,
+async function notParked(pool: pg.Pool, refused: readonly (readonly [string, readonly string[]])[]): Promise<Counts> {
+  const counts: Record<string, number> = {}
+  for (const [destination, ids] of refused) {
+    const { rows } = await pool.query<{ parked: number }>(
+      `select count(*)::int as parked from waybill.deliveries
+        where destination = $1 and message_id = any($2) and state in ('dead', 'held')`,
+      [destination, ids],
+    )
+    counts[destination] = ids.length - (rows[0]?.parked ?? 0)
+  }
+  return counts
+}
+
+/** For whom reads a complaint: what the others wait for. */
+async function statesOfBad(pool: pg.Pool): Promise<string> {
+  const { rows } = await pool.query<{ state: string }>(
+    `select format('%s at %s: %s, attempt %s, %s', count(*), destination, state, attempt, error_code) as state
+       from waybill.deliveries where key like '${badKeys}%' group by destination, deliveries.state, attempt, error_code
+     union all
+     select format('lane of %s: %s, %s', destination, pause_kind, pause_reason) from waybill.lanes
+      where pause_kind is not null`,
   )
-  return Object.fromEntries(rows.map(({ destination, parked }) => [destination, bad - parked]))
+  return rows.map(({ state }) => state).join('; ')
 }
 
 /** Waits until all these counts are 0; otherwise it gives them. */
