@@ -8,8 +8,9 @@ import { latency } from './latency.js'
 import { memory } from './memory.js'
 import { publish } from './publish.js'
 import { rabbitmq } from './rabbitmq.js'
+import { shards } from './shards.js'
 import { webhook } from './webhook.js'
 
-const all = [drain, publish, rabbitmq, kafka, webhook, latency, backlog, held, memory, idle]
+const all = [drain, publish, rabbitmq, kafka, webhook, latency, backlog, held, memory, idle, shards]
 
 export const benches: ReadonlyMap<string, Bench> = new Map(all.map((bench) => [bench.name, bench]))

@@ -1,11 +1,8 @@
-import { createServer, type AddressInfo } from 'node:net'
-import { runSide, startSide } from '../lib/child.js'
+import { runSide } from '../lib/child.js'
 import { fillLog } from '../lib/database.js'
 import { childOptions, databaseSide, rate } from '../lib/round.js'
 import type { Bench, Side } from '../lib/types.js'
-
-const secret = `whsec_${Buffer.from('waybill-benchmark-secret-of-32-b').toString('base64')}`
-const concurrency = 16
+import { concurrency, secret, startEndpoint } from '../lib/webhook-endpoint.js'
 
 /** What Waybill adds to the requests' own cost. */
 export const webhook: Bench = {
@@ -19,11 +16,7 @@ export const webhook: Bench = {
   ],
   async sides(context) {
     const messages = context.options.messages ?? 20_000
-    const port = await freePort()
-    const receiver = await startSide(childOptions(context, 'receiver', { port }))
-    context.onEnd(() => receiver.kill())
-    const endpoint = `http://127.0.0.1:${port}/hook`
-    const settings = { url: endpoint, secrets: [secret], concurrency, allowNetworks: ['127.0.0.0/8'] }
+    const { url: endpoint, settings } = await startEndpoint(context)
     const ours = (name: string, more: object): Side =>
       databaseSide(context, {
         name,
@@ -43,13 +36,4 @@ export const webhook: Bench = {
       },
     ]
   },
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as AddressInfo
-      server.close(() => resolve(port))
-    })
-  })
 }

@@ -42,7 +42,17 @@ export function compare(bench: Bench, results: Results): Comparison[] {
       const ratio = medianOf(side)
       return { text: `${side}, ${bench.unit}, at most`, ratio, goal: most, ok: ratio <= most }
     })
-  return [...goals, ...limits]
+  const costs = (bench.costs ?? [])
+    .filter(({ side, than }) => results.has(side) && results.has(than))
+    .map(({ side, than, of, most }) => {
+      const cost = (name: string): number =>
+        median(
+          (results.get(name) ?? []).map((run) => (of === 'program' ? run.cpuMicros : run.databaseCpuMicros) ?? NaN),
+        )
+      const ratio = cost(side) / cost(than)
+      return { text: `${side} / ${than}, CPU of the ${of}, at most`, ratio, goal: most, ok: ratio <= most }
+    })
+  return [...goals, ...limits, ...costs]
 }
 
 export function printTable(bench: Bench, results: Results): void {

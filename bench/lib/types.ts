@@ -37,6 +37,14 @@ export interface Goal {
   readonly least: number
 }
 
+/** CPU time for each message, median: `side` takes at most `most` times what `than` takes. */
+export interface CostLimit {
+  readonly side: string
+  readonly than: string
+  readonly of: 'program' | 'database'
+  readonly most: number
+}
+
 /** A bound on the median of a side, for benches with nothing to compare with. */
 export interface Limit {
   readonly side: string
@@ -52,6 +60,7 @@ export interface Bench {
   sides(context: BenchContext): Promise<readonly Side[]>
   readonly goals?: readonly Goal[]
   readonly limits?: readonly Limit[]
+  readonly costs?: readonly CostLimit[]
 }
 
 export interface BenchContext {

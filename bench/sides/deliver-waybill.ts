@@ -14,6 +14,8 @@ interface Input {
   readonly settings: object
   /** Default: as the kind of destination has it. */
   readonly receipts?: boolean
+  /** Lanes of the destination. Default 1. */
+  readonly shards?: number
 }
 
 const schemas = { rabbitmq: rabbitmqSettings, kafka: kafkaSettings, webhook: webhookSettings }
@@ -21,7 +23,7 @@ const complain = (fields: object, message?: string): void => console.error(messa
 const logger = { debug: () => undefined, info: () => undefined, warn: complain, error: complain }
 
 /** From the log through a dispatcher to the real server, with the defaults of a configuration. */
-await serveSide<Input>(async ({ url, messages, kind, settings, receipts }) => {
+await serveSide<Input>(async ({ url, messages, kind, settings, receipts, shards = 1 }) => {
   const factory = defaultRegistry().get(kind)
   const adapter = factory.create(schemas[kind].parse(settings), { destination: 'target', logger })
   let committed = 0
@@ -30,7 +32,7 @@ await serveSide<Input>(async ({ url, messages, kind, settings, receipts }) => {
   const { dispatcher, stop } = await dispatch({
     url,
     destinations: { target: adapter },
-    settings: { receipts: receipts ?? factory.receiptsByDefault },
+    settings: { receipts: receipts ?? factory.receiptsByDefault, shards },
     hooks: {
       onDelivered(_lane, count) {
         committed += count

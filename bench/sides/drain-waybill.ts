@@ -1,13 +1,16 @@
+import { meterDatabase } from '../lib/database-cpu.js'
 import { serveSide } from '../lib/side.js'
 import { dispatch, noopAdapter } from '../lib/waybill.js'
 
-await serveSide<{ url: string; messages: number }>(async ({ url, messages }) => {
+/** `shards`: lanes of the destination. Default 1. */
+await serveSide<{ url: string; messages: number; shards?: number }>(async ({ url, messages, shards = 1 }) => {
   let committed = 0
   let done: () => void = () => undefined
   const all = new Promise<void>((resolve) => (done = resolve))
   const { dispatcher, stop } = await dispatch({
     url,
     destinations: { sink: noopAdapter },
+    settings: { shards },
     hooks: {
       onDelivered(_lane, count) {
         committed += count
@@ -16,6 +19,7 @@ await serveSide<{ url: string; messages: number }>(async ({ url, messages }) => 
     },
   })
   return {
+    databaseCpu: await meterDatabase(url),
     async run() {
       await dispatcher.start()
       await all

@@ -58,9 +58,13 @@ export function isTransient(error: unknown): boolean {
  * reads: there what is known is out of date.
  */
 export function isRefusal(error: unknown): boolean {
-  const code = codeOf(error)
-  if (code === undefined || !/^[0-9A-Z]{5}$/.test(code) || isConnectionError(error)) return false
-  return code !== '23505' && !/^(25|57P|WB)/.test(code)
+  const code = codeOf(error) ?? ''
+  return isAnswer(error) && code !== '23505' && !/^(25|57P|WB)/.test(code)
+}
+
+/** The server answered with an error, and goes on: nothing of the statement was written. */
+export function isAnswer(error: unknown): boolean {
+  return /^[0-9A-Z]{5}$/.test(codeOf(error) ?? '') && !isConnectionError(error)
 }
 
 /** Raised by Waybill's own functions. */

@@ -21,6 +21,7 @@ import { Heartbeat } from './heartbeat.js'
 import { HeldLanes } from './held-lanes.js'
 import type { DispatcherHooks, DispatcherLogger, LaneName } from './hooks.js'
 import type { ServedDestination } from './served-destination.js'
+import { CommitGroup } from './lane/commit-group.js'
 import type { LaneStatus } from './lane/lane.js'
 import { Lease, LivenessWatch } from './lease.js'
 import { Listener } from './listener.js'
@@ -161,8 +162,9 @@ export class Dispatcher {
       destinations: new Map(options.destinations.map((d) => [d.name, d])),
       pages: new SharedPages(
         (nonce) => new PostgresLogReader(pool, nonce),
-        () => this.#lanes.size > 1,
+        () => this.#lanes.size,
       ),
+      group: new CommitGroup(pool),
       ticker: this.#ticker,
       watch: this.#watch,
       leaseValid: this.#lease.valid,

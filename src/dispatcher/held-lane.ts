@@ -2,7 +2,6 @@ import type pg from 'pg'
 import type { Clock } from '../core/clock.js'
 import { WaybillError } from '../core/errors.js'
 import { explainRefused, isHidden } from '../db/hidden-tables.js'
-import { shardOf } from '../core/shard.js'
 import { topicMatcher, topicPatternSource } from '../core/topic-pattern.js'
 import { loadBarriersFenced } from '../outbox/barriers/barrier-store.js'
 import { nextStretch } from '../outbox/barriers/course.js'
@@ -12,6 +11,7 @@ import { loadPlan } from '../outbox/position-store.js'
 import { restLane } from '../outbox/reshard.js'
 import type { SharedPages } from '../outbox/shared-pages.js'
 import { type DispatcherHooks, type DispatcherLogger, type LaneName, callHook } from './hooks.js'
+import type { CommitGroup } from './lane/commit-group.js'
 import { Lane } from './lane/lane.js'
 import { PageStream } from './page-stream.js'
 import { RestartPace } from './pause/restart-pace.js'
@@ -32,6 +32,7 @@ export interface HeldLaneOptions {
   /** Messages of a page, at most. */
   readonly pageSize: number
   readonly pages: SharedPages
+  readonly group: CommitGroup
   readonly ticker: Ticker
   readonly leaseValid: () => boolean
   /** The database's incarnation, as of the latest heartbeat. */
@@ -167,7 +168,7 @@ export class HeldLane {
   }
 
   async #open(fence: LaneFence): Promise<Lane> {
-    const { pool, clock, logger, hooks, pages, leaseValid, seen, destination } = this.#o
+    const { pool, group, clock, logger, hooks, pages, leaseValid, seen, destination } = this.#o
     const { adapter } = destination
     const { nonce } = fence
     const commands = this.#commands
@@ -187,7 +188,7 @@ export class HeldLane {
     this.#goesOn = stops
     const lane = new Lane({
       ...{ name: this.name, fence, start, parked, dropped, pausedInDatabase },
-      ...{ settings, adapter, stream, reader, pool, clock, logger, hooks, leaseValid },
+      ...{ settings, adapter, stream, reader, pool, group, clock, logger, hooks, leaseValid },
     })
     // what an operator did while it was read may be among it or not
     if (commands !== this.#commands) lane.reloadParked()
@@ -205,10 +206,8 @@ export class HeldLane {
       ...from,
       ...{ ticker, pause: this.#standby, limit: Math.min(pageSize, settings.window) },
       filter: { topicRegex: patterns.map(topicPatternSource).join('|') || '^$', destination: seen.destination },
-      wants: ({ destinations, topic, key, id }) => {
-        const wanted = destinations ? destinations.includes(seen.destination) : matches(topic)
-        return wanted && shardOf(key, id, seen.shards) === seen.shard
-      },
+      matches: ({ destinations, topic }) => (destinations ? destinations.includes(seen.destination) : matches(topic)),
+      share: { shard: seen.shard, shards: seen.shards },
     })
   }
 }

@@ -7,6 +7,7 @@ import { type Beat, type SeenLane, acquireLane, releaseLanes } from '../outbox/d
 import type { SharedPages } from '../outbox/shared-pages.js'
 import { HeldLane } from './held-lane.js'
 import { type DispatcherHooks, type DispatcherLogger, type LaneName, callHook } from './hooks.js'
+import type { CommitGroup } from './lane/commit-group.js'
 import type { LaneStatus } from './lane/lane.js'
 import type { LivenessWatch } from './lease.js'
 import type { ServedDestination } from './served-destination.js'
@@ -25,6 +26,7 @@ export interface HeldLanesOptions {
   /** Messages of a page, at most. */
   readonly pageSize: number
   readonly pages: SharedPages
+  readonly group: CommitGroup
   readonly ticker: Ticker
   readonly leaseValid: () => boolean
   readonly watch: LivenessWatch

@@ -3,6 +3,7 @@ import { whenAborted } from '../core/when-aborted.js'
 import { type Delta, type Tick, followingDelta, lowest } from '../outbox/delta.js'
 import type { LogReader, Page, PageFilter } from '../outbox/log-reader.js'
 import type { LogMessage } from '../outbox/message.js'
+import { shareOf } from '../outbox/page-shares.js'
 import { isVisibleIn, parseSnapshot } from '../outbox/snapshot.js'
 import type { StandbyPause } from './standby-pause.js'
 import type { SharedTick, Ticker } from './ticker.js'
@@ -14,8 +15,16 @@ export interface StreamedPage {
   readonly messages: readonly LogMessage[]
 }
 
-/** Pages of which less than this part is wanted are read with the filter in SQL. */
+/** The part of a destination's keys that a lane has. */
+export interface Share {
+  readonly shard: number
+  readonly shards: number
+}
+
+/** A log of which less than this part is the destination's is read with the filter in SQL. */
 const selectiveBelow = 0.25
+/** Messages that this is judged by, at least. */
+const judgedBy = 100
 const maxSpan = 200_000
 /** Rows of the first page; full pages double it. */
 const firstRows = 200
@@ -26,7 +35,8 @@ export class PageStream {
   readonly #nonce: string
   readonly #ticker: Ticker
   readonly #filter: PageFilter
-  readonly #wants: (message: LogMessage) => boolean
+  readonly #matches: (message: LogMessage) => boolean
+  readonly #share: Share
   readonly #pause: StandbyPause
   readonly #limit: number
   /** Rows to ask for: what a page could hold lately. Few where payloads are large. */
@@ -39,6 +49,9 @@ export class PageStream {
   #proof: SharedTick | undefined
   #span: number
   #selective = false
+  /** Messages of the lane's share that were read of late, and those among them that are its destination's. */
+  #seen = 0
+  #matched = 0
   #planned: readonly Delta[]
   #closing = false
   /** The next page of the delta, asked for while the lane delivers the one before: the database and the lane work at once. */
@@ -53,7 +66,10 @@ export class PageStream {
     /** Deltas to read before those up to a fresh tick. */
     readonly planned?: readonly Delta[]
     readonly filter: PageFilter
-    readonly wants: (message: LogMessage) => boolean
+    /** Whether a message is the destination's. */
+    readonly matches: (message: LogMessage) => boolean
+    /** Default: all keys. */
+    readonly share?: Share
     /** Messages of a page, at most. */
     readonly limit: number
     /** Is told when reading waits for the stand-by. */
@@ -63,7 +79,8 @@ export class PageStream {
     this.#nonce = options.nonce
     this.#ticker = options.ticker
     this.#filter = options.filter
-    this.#wants = options.wants
+    this.#matches = options.matches
+    this.#share = options.share ?? { shard: 0, shards: 1 }
     this.#limit = options.limit
     this.#pause = options.pause
     this.#rows = Math.min(firstRows, options.limit)
@@ -101,8 +118,10 @@ export class PageStream {
     this.#pause.goesOn()
     const last = page.messages.at(-1)
     if (last && this.#tick) this.#ticker.noteRead(this.#tick, last.seq)
-    const messages = page.messages.filter(this.#wants)
-    this.#adapt(page, messages.length)
+    const mine = shareOf(page.messages, this.#share)
+    const messages = mine.filter(this.#matches)
+    this.#adapt(page)
+    this.#judge(page, mine.length, messages.length)
     this.#after = page.after
     this.#drained = page.drained
     if (!this.#drained) this.#readAhead()
@@ -115,6 +134,7 @@ export class PageStream {
       after: this.#after,
       limit: this.#rows,
       span: this.#span,
+      most: this.#limit,
       filter: this.#selective ? this.#filter : null,
     })
   }
@@ -165,19 +185,34 @@ export class PageStream {
   }
 
   // A page should be full: look at more seqs where few are wanted or many are gaps, at fewer where most are; and ask for
-  // as many rows as a page's bytes allow.
-  #adapt(page: Page, wanted: number): void {
-    const { looked } = page
+  // as many rows as a page's bytes allow. What a shared page was read with holds for all lanes that have it: they stay together.
+  #adapt(page: Page): void {
+    const { looked, limit, span } = page
     const { length } = page.messages
-    const full = length >= this.#rows
-    const cut = !full && !page.drained && looked > 0 && looked < this.#span
-    if (full) this.#rows = Math.min(this.#limit, this.#rows * 2)
+    const full = length >= limit
+    const cut = !full && !page.drained && looked > 0 && looked < span
+    this.#rows = limit
+    this.#span = span
+    if (full) this.#rows = Math.min(this.#limit, limit * 2)
     else if (cut) this.#rows = Math.max(1, length)
-    if (full || cut) this.#span = Math.max(this.#rows * 2, Math.ceil(this.#span / 2))
-    else if (length < this.#rows / 2 && looked >= this.#span) this.#span = Math.min(this.#span * 2, maxSpan)
-    if (!this.#selective && page.messages.length >= 100)
-      this.#selective = wanted < page.messages.length * selectiveBelow
-    else if (this.#selective && looked > 100) this.#selective = wanted < looked * selectiveBelow
+    if (full || cut) this.#span = Math.max(this.#rows * 2, Math.ceil(span / 2))
+    else if (length < limit / 2 && looked >= span) this.#span = Math.min(span * 2, maxSpan)
+  }
+
+  // A lane is selective when little of the log is its destination's. A share of the keys alone makes it not so: read with the
+  // filter, 12 lanes of one destination each read the whole log (58 µs a message, where one lane took 5).
+  #judge(page: Page, seen: number, matched: number): void {
+    if (this.#selective) {
+      if (page.looked <= judgedBy) return
+      this.#selective = page.messages.length < page.looked * selectiveBelow
+      this.#seen = this.#matched = 0
+      return
+    }
+    this.#seen += seen
+    this.#matched += matched
+    if (this.#seen < judgedBy) return
+    this.#selective = this.#matched < this.#seen * selectiveBelow
+    this.#seen = this.#matched = 0
   }
 }
 

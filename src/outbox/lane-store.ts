@@ -162,21 +162,6 @@ export async function loadDropped(
   return rows.map((row) => ({ seq: Number(row.seq), id: row.message_id }))
 }
 
-/** Ids and whole numbers need no quotes in an array. Receipts are JSON texts, one a line. */
-function receiptColumns(rows: readonly ReceiptRow[]): (string | null)[] {
-  if (rows.length === 0) return [null, null, null, null, null]
-  const column = (of: (row: ReceiptRow) => string | number | null): string => `{${rows.map(of).join(',')}}`
-  return [
-    column((row) => row.id),
-    column((row) => row.seq),
-    column((row) => row.attempt),
-    column((row) => row.ms ?? 'null'),
-    rows.map((row) => storableJson(row.receipt)).join('\n'),
-  ]
-}
-
-const json = (rows: readonly unknown[]): string | null => (rows.length === 0 ? null : storableJson(rows))
-
 /** The same commit without a text from outside: what a database refused for one of them it may take so. */
 export function withoutTexts(commit: LaneCommit): LaneCommit {
   const plain = <Row extends ParkedRow | AttemptRow>(row: Row): Row => ({
@@ -200,41 +185,87 @@ function plainCode(code: string | null): string | null {
   return code === null || /^[A-Z0-9_]{1,64}$/.test(code) ? code : 'UNKNOWN'
 }
 
+/** A lane's commit, and who makes it. */
+export interface FencedCommit {
+  readonly fence: LaneFence
+  readonly commit: LaneCommit
+}
+
 /**
- * Commits what a lane did, in one round trip. Resolves to true when every parked row was still as the lane knew it;
- * false means that an operator acted on one, and the lane should read them again.
+ * Commits what a lane did, in one round trip. Waits for the lane's row. Resolves to true when every parked row was still as the
+ * lane knew it; false means that an operator acted on one, and the lane should read them again.
  * @throws WaybillError WAYBILL_STALE_HOLDER, WAYBILL_STALE_INCARNATION: nothing was written; the lane is another's, or
  * the database went back in time. Throw away what is in memory.
  */
 export async function commitLane(db: Queryable, fence: LaneFence, commit: LaneCommit): Promise<boolean> {
-  const { position } = commit
-  const delta = commit.newDelta && position ? deltaJson(position.delta) : null
   try {
-    const { rows } = await db.query<{ matched: number }>(
-      `select waybill.lane_commit($1::int, $2::bigint, $3::uuid, $4::uuid, $5::bigint, $6::bigint, $7::bigint, $8::bigint,
-         $9::jsonb, $10::jsonb, $11::jsonb, $12::jsonb, $13::jsonb,
-         $14::uuid[], $15::bigint[], $16::int[], $17::int[], $18::text) as matched`,
-      [
-        fence.laneId,
-        fence.epoch,
-        fence.holder,
-        fence.nonce,
-        position?.n ?? null,
-        position?.delta.n ?? null,
-        position?.after ?? null,
-        position?.delivered ?? null,
-        delta,
-        json(commit.parked),
-        json(commit.updated),
-        json(commit.settled),
-        json(commit.attempts),
-        ...receiptColumns(commit.receipts),
-      ],
-    )
-    return rows[0]?.matched === commit.updated.length + commit.settled.length
+    const [inStep] = await commitAll(db, [{ fence, commit }], true)
+    return inStep as boolean
   } catch (error) {
     throw staleError(error) ?? error
   }
+}
+
+/**
+ * The same for several lanes, all in one round trip and one transaction. Waits for no lane's row: undefined stands for a lane
+ * of which nothing was written, as its row is locked or its fence is stale. An error: nothing was written for any.
+ */
+export function commitLanes(db: Queryable, commits: readonly FencedCommit[]): Promise<(boolean | undefined)[]> {
+  return commitAll(db, commits, false)
+}
+
+async function commitAll(db: Queryable, all: readonly FencedCommit[], wait: boolean): Promise<(boolean | undefined)[]> {
+  const { rows } = await db.query<{ matched: (number | null)[] }>(
+    `select waybill.lanes_commit($1::boolean, $2::int[], $3::bigint[], $4::uuid[], $5::uuid[],
+       $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::jsonb, $11::jsonb, $12::jsonb, $13::jsonb, $14::jsonb,
+       $15::int[], $16::uuid[], $17::bigint[], $18::int[], $19::int[], $20::text) as matched`,
+    [
+      wait,
+      array(all, ({ fence }) => fence.laneId),
+      array(all, ({ fence }) => fence.epoch),
+      array(all, ({ fence }) => fence.holder),
+      array(all, ({ fence }) => fence.nonce),
+      array(all, ({ commit }) => commit.position?.n),
+      array(all, ({ commit }) => commit.position?.delta.n),
+      array(all, ({ commit }) => commit.position?.after),
+      array(all, ({ commit }) => commit.position?.delivered),
+      objects(all, ({ position, newDelta }) => (newDelta && position ? [deltaObject(position.delta)] : [])),
+      objects(all, (commit) => commit.parked),
+      objects(all, (commit) => commit.updated),
+      objects(all, (commit) => commit.settled),
+      objects(all, (commit) => commit.attempts),
+      ...receiptColumns(all),
+    ],
+  )
+  const matched = rows[0]?.matched ?? []
+  return all.map(({ commit: { updated, settled } }, i) => {
+    const of = matched[i] ?? undefined
+    return of === undefined ? undefined : of === updated.length + settled.length
+  })
+}
+
+/** An array's text. Ids and whole numbers need no quotes in it. */
+function array<T>(all: readonly T[], of: (each: T) => string | number | null | undefined): string {
+  return `{${all.map((each) => of(each) ?? 'null').join(',')}}`
+}
+
+/** A list of objects, each with its lane; null for none. */
+function objects(all: readonly FencedCommit[], of: (commit: LaneCommit) => readonly object[]): string | null {
+  const rows = all.flatMap(({ fence, commit }) => of(commit).map((row) => ({ lane: fence.laneId, ...row })))
+  return rows.length === 0 ? null : storableJson(rows)
+}
+
+function receiptColumns(all: readonly FencedCommit[]): (string | null)[] {
+  const receipts = all.flatMap(({ fence, commit }) => commit.receipts.map((row) => ({ lane: fence.laneId, row })))
+  if (receipts.length === 0) return [null, null, null, null, null, null]
+  return [
+    array(receipts, ({ lane }) => lane),
+    array(receipts, ({ row }) => row.id),
+    array(receipts, ({ row }) => row.seq),
+    array(receipts, ({ row }) => row.attempt),
+    array(receipts, ({ row }) => row.ms),
+    receipts.map(({ row }) => storableJson(row.receipt)).join('\n'),
+  ]
 }
 
 function staleError(cause: unknown): WaybillError | undefined {
@@ -248,8 +279,9 @@ function staleError(cause: unknown): WaybillError | undefined {
   return undefined
 }
 
-function deltaJson({ from, to, generation }: Delta): string {
-  return JSON.stringify({
+function deltaObject({ n, from, to, generation }: Delta): object {
+  return {
+    n,
     from_snapshot: from.snapshot,
     from_floor: from.floor,
     running: `{${from.running.map((r) => r.xid).join(',')}}`,
@@ -258,7 +290,7 @@ function deltaJson({ from, to, generation }: Delta): string {
     to_floor: to.floor,
     ceiling: to.ceiling,
     generation,
-  })
+  }
 }
 
 /** Writes a lane's pause down, or its end (`pause` null). Resolves to false when the lane is no longer ours. */

@@ -24,6 +24,8 @@ export interface PageRequest {
   readonly limit: number
   /** Seqs looked at, at most: keeps a page an index range. */
   readonly span: number
+  /** Rows that the caller takes at most: a page that was read with another limit up to this may be given. Default `limit`. */
+  readonly most?: number
   readonly filter: PageFilter | null
 }
 
@@ -33,8 +35,11 @@ export interface Page {
   readonly after: number
   /** Nothing of the delta is left. */
   readonly drained: boolean
-  /** Seqs looked at, of the `span` that was asked for; 0 where only stragglers were. */
+  /** Seqs looked at; 0 where only stragglers were. */
   readonly looked: number
+  /** What it was read with: where pages are shared, not always what was asked for. */
+  readonly limit: number
+  readonly span: number
 }
 
 /** The narrow door between lanes and the log, of one incarnation. PostgreSQL's is the first; a Kafka log can be another. */
@@ -87,15 +92,15 @@ export class PostgresLogReader implements LogReader {
     if (from.floor - start > this.#nearSeqs) {
       const values = [after, from.floor, running.map((r) => r.xid), running.map((r) => r.floor), ...wanted]
       const covered = await this.#readWithin(stragglersSql, values, limit, from.floor)
-      return { ...covered, drained: covered.after >= from.floor && from.floor >= to.ceiling, looked: 0 }
+      return { ...covered, drained: covered.after >= from.floor && from.floor >= to.ceiling, looked: 0, limit, span }
     }
     const end = running.length > 0 ? Math.max(to.ceiling, from.floor) : to.ceiling
-    if (start >= end) return { messages: [], after: Math.max(after, end), drained: true, looked: 0 }
+    if (start >= end) return { messages: [], after: Math.max(after, end), drained: true, looked: 0, limit, span }
     const high = Math.min(end, start + span)
     const values = [start, high, from.snapshot, to.snapshot, ...wanted]
     const below = [from.floor, running.map((r) => r.xid)]
     const covered = await this.#readWithin(pageSql, values, limit, high, below)
-    return { ...covered, drained: covered.after >= end, looked: covered.after - start }
+    return { ...covered, drained: covered.after >= end, looked: covered.after - start, limit, span }
   }
 
   async load(seqs: readonly number[]): Promise<LogMessage[]> {
@@ -114,7 +119,7 @@ export class PostgresLogReader implements LogReader {
     limit: number,
     high: number,
     more: unknown[] = [],
-  ): Promise<Omit<Page, 'drained' | 'looked'>> {
+  ): Promise<Pick<Page, 'messages' | 'after'>> {
     const bytes = Math.max(smallPayload, Math.floor(pageBytes / limit))
     const rows = await this.#rows(text, [...values, bytes, this.#nonce, ...more])
     const end = endOfPage(rows)

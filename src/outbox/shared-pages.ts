@@ -1,21 +1,32 @@
 import type { LogReader, Page, PageRequest } from './log-reader.js'
 
-/** Pages kept after they were read: lanes that stand at the same place ask within moments of each other. */
-const kept = 2
+/** Pages kept for lanes that have not had them, at most: those that stand near each other ask soon after. */
+const mostPages = 16
+/** Characters of payload in them, at most. Two are kept whatever they hold: the one that lanes have, and the next. */
+const mostBytes = 16 * 1024 * 1024
+const leastPages = 2
+
+interface Kept {
+  readonly page: Promise<Page>
+  bytes: number
+  /** Lanes that it was given to. */
+  given: number
+}
 
 /**
- * Lets lanes of one dispatcher that stand at the same place, in the same incarnation, share a page: it is read once. Messages of a
- * page are shared too; nobody changes them.
+ * Lets lanes of one dispatcher that stand at the same place, in the same incarnation, share a page: it is read once, and they
+ * go on with the same size of page. A lane that fell behind reads alone until it stands where others do. Messages of a page are
+ * shared too; they are never changed.
  */
 export class SharedPages {
   readonly #open: (nonce: string) => LogReader
-  readonly #several: () => boolean
-  readonly #pages = new Map<string, Promise<Page>>()
+  readonly #lanes: () => number
+  readonly #pages = new Map<string, Kept>()
 
-  /** `open`: reads one incarnation. `several`: whether more than one lane reads; alone, nothing is kept. */
-  constructor(open: (nonce: string) => LogReader, several: () => boolean) {
+  /** `open`: reads one incarnation. `lanes`: how many there are. A page that all of them have had is not kept. */
+  constructor(open: (nonce: string) => LogReader, lanes: () => number) {
     this.#open = open
-    this.#several = several
+    this.#lanes = lanes
   }
 
   /** For a lane that reads the incarnation `nonce`. */
@@ -25,21 +36,46 @@ export class SharedPages {
   }
 
   #page(reader: LogReader, nonce: string, request: PageRequest): Promise<Page> {
-    if (request.filter || !this.#several()) {
+    const lanes = this.#lanes()
+    if (lanes < 2) {
       this.#pages.clear()
       return reader.page(request)
     }
-    const { delta, after, limit, span } = request
-    const { from, to } = delta
-    const running = from.running.map((r) => `${r.xid}>${r.floor}`).join()
-    // after a failover the same snapshots and floors come again, of other transactions
-    const place = [nonce, from.snapshot, from.floor, running, to.snapshot, to.ceiling, after, limit, span].join('|')
+    const place = placeOf(nonce, request)
     const known = this.#pages.get(place)
-    if (known) return known
+    if (known) {
+      // kept longer, 12 lanes spent a seventh of their time on collecting garbage
+      if (++known.given >= lanes) this.#pages.delete(place)
+      return known.page
+    }
     const page = reader.page(request)
-    this.#pages.set(place, page)
-    page.catch(() => this.#pages.delete(place))
-    for (const old of [...this.#pages.keys()].slice(0, -kept)) this.#pages.delete(old)
+    const kept: Kept = { page, bytes: 0, given: 1 }
+    this.#pages.set(place, kept)
+    page.then(
+      ({ messages }) => {
+        for (const { payload } of messages) kept.bytes += payload.length
+        this.#forget()
+      },
+      () => this.#pages.delete(place),
+    )
     return page
   }
+
+  #forget(): void {
+    let bytes = 0
+    for (const kept of this.#pages.values()) bytes += kept.bytes
+    for (const [place, kept] of this.#pages) {
+      if (this.#pages.size <= leastPages || (this.#pages.size <= mostPages && bytes <= mostBytes)) return
+      this.#pages.delete(place)
+      bytes -= kept.bytes
+    }
+  }
+}
+
+function placeOf(nonce: string, { delta, after, limit, most = limit, filter }: PageRequest): string {
+  const { from, to } = delta
+  const running = from.running.map((r) => `${r.xid}>${r.floor}`).join()
+  const wanted = filter ? `${filter.destination}|${filter.topicRegex}` : ''
+  // after a failover the same snapshots and floors come again, of other transactions
+  return [nonce, from.snapshot, from.floor, running, to.snapshot, to.ceiling, after, most, wanted].join('|')
 }

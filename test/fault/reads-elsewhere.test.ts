@@ -108,7 +108,7 @@ describe('reads that go to another server than commits', () => {
     // a tick of the new one is no use to a lane of the old one, nor the other way round
     const stream = new PageStream({
       ...{ reader: new PostgresLogReader(after, nonce), nonce, ticker: new Ticker(before, systemClock) },
-      ...{ start: { delta: startingAt(tick), after: tick.ceiling }, wants: () => true, limit: 10 },
+      ...{ start: { delta: startingAt(tick), after: tick.ceiling }, matches: () => true, limit: 10 },
       filter: { topicRegex: '.', destination: 'd' },
       pause: new StandbyPause({
         ...{ name: { destination: 'd', shard: 0, laneId: lane }, pool: after, logger: silentLogger, hooks: {} },

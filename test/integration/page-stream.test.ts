@@ -43,7 +43,7 @@ describe.each(['pg18', 'pg15'] as const)('the pages of a lane, on %s', (server) 
     const ticker = new Ticker(pool(), systemClock)
     const stream = new PageStream({
       ...{ reader, nonce, ticker, start: { delta, after: delta.to.ceiling }, pause },
-      ...{ filter: { topicRegex: '.', destination: 'crm' }, wants: () => true, limit: 10 },
+      ...{ filter: { topicRegex: '.', destination: 'crm' }, matches: () => true, limit: 10 },
     })
     return { stream, asked, ticker }
   }

@@ -91,7 +91,7 @@ describe.each(['pg18', 'pg15'] as const)('a read of a lane, on %s', (server) => 
       const stream = new PageStream({
         ...{ reader: new PostgresLogReader(pool(), here), nonce: other, ticker: new Ticker(pool(), systemClock) },
         start: what === 'a delta' ? { delta, after: delta.to.ceiling } : { delta: nothingNew, after: 0 },
-        ...{ filter: { topicRegex: '.', destination: 'crm' }, wants: () => true, limit: 10 },
+        ...{ filter: { topicRegex: '.', destination: 'crm' }, matches: () => true, limit: 10 },
         pause: new StandbyPause({
           ...{ name: { destination: 'crm', shard: 0, laneId: lane }, pool: pool(), logger: memoryLogger() },
           ...{ fence: () => ({ laneId: lane, epoch: '1', holder: randomUUID() }), hooks: {}, written: false },
@@ -141,13 +141,13 @@ describe('pages that lanes share', () => {
   it('are not those of another incarnation, though snapshots and floors are the same', async () => {
     const asked: string[] = []
     const open = (nonce: string): LogReader => ({
-      page: (_request: PageRequest): Promise<Page> => {
+      page: ({ limit, span }: PageRequest): Promise<Page> => {
         asked.push(nonce)
-        return Promise.resolve({ messages: [], after: asked.length, drained: true, looked: 0 })
+        return Promise.resolve({ messages: [], after: asked.length, drained: true, looked: 0, limit, span })
       },
       load: () => Promise.resolve([]),
     })
-    const pages = new SharedPages(open, () => true)
+    const pages = new SharedPages(open, () => 3)
     const request = { ...around, delta: everythingAbove(0, { snapshot: '5:5:', floor: 9, ceiling: 9 }), after: 0 }
     const [a, again, b] = [pages.reader('a'), pages.reader('a'), pages.reader('b')]
     expect((await a.page(request)).after).toBe(1)

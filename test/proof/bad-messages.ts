@@ -46,7 +46,7 @@ export async function goodArriveAndBadAreRetried(scene: Scene, load: Load): Prom
   const good: string[] = []
   const bad: string[] = []
   for (const { id, key } of ledger) (key.startsWith(badKeys) ? bad : good).push(id)
-  const arrivals = async (): Promise<Readonly<Record<string, ArrivalLog>>> => {
+  const arrivals = async (): Promise<Readonly<Record<'crm' | 'bus', ArrivalLog>>> => {
     set.drained.addAll(await drainQueue(stage.rabbit.url, set.name))
     return { crm: stage.partner.arrivals('crm'), bus: set.drained }
   }

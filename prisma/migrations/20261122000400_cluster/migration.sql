@@ -49,7 +49,7 @@ select i.one, i.nonce from waybill.incarnations i where i.xmin = i.xid::xid and 
 -- whoever calls them, PostgreSQL now raises 42501, which names the table, in place of leaving rows out.
 alter function waybill.stage_scheduled set row_security = off;
 alter function waybill.dispatcher_beat set row_security = off;
-alter function waybill.lane_commit set row_security = off;
+alter function waybill.lanes_commit set row_security = off;
 alter function waybill.lane_command set row_security = off;
 alter function waybill.lock_lanes set row_security = off;
 alter function waybill.lanes_before set row_security = off;

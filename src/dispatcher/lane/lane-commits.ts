@@ -12,11 +12,14 @@ import {
   withoutTexts,
 } from '../../outbox/lane-store.js'
 import type { CommitBuffer } from './commit-buffer.js'
+import type { CommitGroup, Joined } from './commit-group.js'
 import type { LowWater, Window } from './window.js'
 
 export interface LaneCommitsOptions {
   readonly fence: LaneFence
   readonly pool: pg.Pool
+  /** Of all lanes of the dispatcher. */
+  readonly group: CommitGroup
   readonly clock: Clock
   readonly start: StoredPosition
   readonly buffer: CommitBuffer
@@ -33,32 +36,28 @@ export interface LaneCommitsOptions {
   readonly fail: (error: unknown) => void
 }
 
-/**
- * Commits of a busy lane begin so far apart, in time that passes really: one after the other, each for the few answers that
- * came meanwhile, they would cost the database and this process more than the deliveries do.
- */
-const paceMs = 10
-
 /** Between tries of a commit that was refused. */
 const refusedBackoff: BackoffSettings = { baseMs: 200, capMs: 30_000 }
 
 /** A cursor that moved past unwanted messages only is stored this often: so far its lag may seem to be more than it is. */
 const quietCommitMs = 5000
 
-/** A lane's commits: one at a time, each with the low-water mark and all that left or rejoined the fast path before it. */
+/**
+ * A lane's commits: one at a time, each with the low-water mark and all that left or rejoined the fast path before it. They are
+ * made together with those of other lanes; by itself the lane makes those that the others' could not take along.
+ */
 export class LaneCommits {
   readonly #o: LaneCommitsOptions
   #position: StoredPosition
   #mark: LowWater | undefined
   #committedAt: number
-  /** When the latest commit began, by `performance.now`. */
-  #begunAt = -Infinity
   #busy = false
   #told: number
   /** Messages delivered since the lane began. */
   delivered: number
   #refused = false
   #givenUp = false
+  #over = false
   /** Something was settled since the last commit. */
   progress = false
 
@@ -89,33 +88,56 @@ export class LaneCommits {
     this.#mark = this.#o.window.advance() ?? this.#mark
   }
 
-  /** Milliseconds until a commit that is kept waiting may begin; Infinity: none is. */
-  get waitMs(): number {
-    if (this.#busy || this.#quiet) return Infinity
-    return Math.max(0, this.#begunAt + paceMs - performance.now())
-  }
-
   /** Nothing but the cursor moved, if anything did. */
   get #quiet(): boolean {
     return this.#o.buffer.empty && !(this.progress && this.#mark)
   }
 
   /**
-   * Starts a commit when there is something to write, none is under way, and the last one was long enough ago. `last`: at
-   * once, and a mere move of the cursor too.
+   * Asks for a commit when there is something to write and none is under way. `last`: it waits for no pace, and a mere move of
+   * the cursor is written too.
    */
   commit(last = false): void {
-    const { buffer, clock, many, pool } = this.#o
-    if (this.#busy || this.#givenUp || (buffer.empty && !this.#mark)) return
-    const early = this.#quiet
-      ? clock.monotonic() - this.#committedAt < quietCommitMs
-      : this.waitMs > 0 && this.delivered - this.#told < many
-    if (early && !last) return
-    this.#run(async () => {
-      const { rows, committed } = this.#take()
-      const inStep = await this.#commit(pool, rows)
-      if (inStep !== undefined) committed(inStep)
-    })
+    if (!this.#canCommit) return
+    const { clock, group, many } = this.#o
+    if (this.#quiet && !last && clock.monotonic() - this.#committedAt < quietCommitMs) return
+    group.ask(this, last || this.delivered - this.#told >= many)
+  }
+
+  /** The group's commit begins. */
+  join(): Joined | undefined {
+    this.advance()
+    if (!this.#canCommit) return undefined
+    this.#busy = true
+    const { fence, pool, fail } = this.#o
+    const { rows, committed } = this.#take()
+    return {
+      fence,
+      commit: rows,
+      done: (inStep) => {
+        committed(inStep)
+        this.#ended()
+      },
+      alone: () =>
+        this.#run(async () => {
+          const inStep = await this.#commit(pool, rows)
+          if (inStep !== undefined) committed(inStep)
+        }),
+      failed: (error) => {
+        fail(error)
+        this.#ended()
+      },
+    }
+  }
+
+  /** The lane ends: nothing more is committed but what is under way. */
+  end(): void {
+    this.#over = true
+    this.#o.group.leave(this)
+  }
+
+  get #canCommit(): boolean {
+    return !this.#busy && !this.#givenUp && !this.#over && (!this.#o.buffer.empty || this.#mark !== undefined)
   }
 
   /** Runs `work` while no commit does. False: one is under way, nothing was started. */
@@ -138,19 +160,20 @@ export class LaneCommits {
       })
       done()
     } finally {
-      this.#busy = false
-      this.#o.onEnd()
+      this.#ended()
     }
   }
 
   #run(work: () => Promise<void>): void {
     this.#busy = true
-    work()
+    void work()
       .catch(this.#o.fail)
-      .finally(() => {
-        this.#busy = false
-        this.#o.onEnd()
-      })
+      .finally(() => this.#ended())
+  }
+
+  #ended(): void {
+    this.#busy = false
+    this.#o.onEnd()
   }
 
   // A commit that is refused wrote nothing. The same rows are tried again, first without the texts that came from outside,
@@ -191,7 +214,6 @@ export class LaneCommits {
     this.#mark = undefined
     this.progress = false
     this.#committedAt = clock.monotonic()
-    this.#begunAt = performance.now()
     return {
       rows: { position, newDelta, ...rows },
       committed: (inStep) => {

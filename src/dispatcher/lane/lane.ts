@@ -15,6 +15,7 @@ import {
 } from '../../outbox/lane-store.js'
 import type { LogReader } from '../../outbox/log-reader.js'
 import { CommitBuffer } from './commit-buffer.js'
+import type { CommitGroup } from './commit-group.js'
 import { type DispatcherHooks, type DispatcherLogger, type LaneName, callHook } from '../hooks.js'
 import { LaneCalls } from './lane-calls.js'
 import { LaneCommits } from './lane-commits.js'
@@ -40,6 +41,8 @@ export interface LaneOptions {
   readonly stream: PageStream
   readonly reader: LogReader
   readonly pool: pg.Pool
+  /** The commits of all lanes of the dispatcher. */
+  readonly group: CommitGroup
   readonly clock: Clock
   readonly logger: DispatcherLogger
   readonly hooks: DispatcherHooks
@@ -95,7 +98,7 @@ export class Lane {
       written: options.pausedInDatabase,
     })
     this.#commits = new LaneCommits({
-      ...{ fence, pool, clock, start, fail },
+      ...{ fence, pool, group: options.group, clock, start, fail },
       many: Math.ceil(settings.window / 4),
       buffer: this.#buffer,
       window: this.#window,
@@ -215,6 +218,7 @@ export class Lane {
       }
     } finally {
       this.#alarm.clear()
+      this.#commits.end()
       this.#abort.abort(new Error('the lane has ended'))
       while (!this.#calls.idle || this.#commits.busy) await this.#kick.wait(1000)
     }
@@ -271,6 +275,6 @@ export class Lane {
     const slowAt = first?.state === 'sending' ? first.sentAt + this.#o.settings.slowAfterMs : now
     if (slowAt > now) at = Math.min(at, slowAt)
     at = Math.min(at, this.#sending.stallAt)
-    return Math.max(1, Math.min(at - now, this.#commits.waitMs))
+    return Math.max(1, at - now)
   }
 }
