@@ -25,7 +25,7 @@ const row = { attempt: 1, state: 'retrying' as const, in: 5, code: 'HTTP_500', e
 
 describe.each(['pg18', 'pg15'] as const)('a commit of several lanes, on %s', (server) => {
   let pool: pg.Pool
-  let fences: LaneFence[]
+  let fences: [LaneFence, LaneFence, LaneFence, LaneFence]
 
   beforeEach(async () => {
     pool = (await createTestDatabase({ server })).pool
@@ -37,13 +37,14 @@ describe.each(['pg18', 'pg15'] as const)('a commit of several lanes, on %s', (se
       ...{ id: randomUUID(), name: 'd', host: 'h', pid: 1, version: '0', generation: 1, leaseMs: 15_000 },
     }
     const { nonce, lanes } = await beat(pool, me)
-    fences = []
+    const taken: LaneFence[] = []
     for (const lane of lanes) {
       const holder = randomUUID()
       const epoch = await acquireLane(pool, lane, { holder, dispatcher: me.id, nonce, generation: 1 }, 2000)
-      fences.push({ laneId: lane.id, epoch: epoch as string, holder, nonce })
+      taken.push({ laneId: lane.id, epoch: epoch as string, holder, nonce })
     }
-    expect(fences).toHaveLength(4)
+    expect(taken).toHaveLength(4)
+    fences = taken as typeof fences
   })
 
   /** Of a message that the lane parks, tries again and settles at one time or another; with all that can be written. */
@@ -76,8 +77,12 @@ describe.each(['pg18', 'pg15'] as const)('a commit of several lanes, on %s', (se
   }
 
   it('writes all of each lane that it holds, and nothing of one that is another’s, locked, or of another incarnation', async () => {
-    const all = await Promise.all(fences.map(everything))
-    const [good, stale, locked, elsewhere] = all as [FencedCommit, FencedCommit, FencedCommit, FencedCommit]
+    const [good, stale, locked, elsewhere] = [
+      await everything(fences[0]),
+      await everything(fences[1]),
+      await everything(fences[2]),
+      await everything(fences[3]),
+    ]
     const before = await Promise.all([stale, locked, elsewhere].map(({ fence }) => stored(fence)))
     const client = await pool.connect()
     try {
@@ -114,15 +119,18 @@ describe.each(['pg18', 'pg15'] as const)('a commit of several lanes, on %s', (se
   })
 
   it('tells the lane alone whose delivery an operator changed', async () => {
-    const [one, other] = (await Promise.all(fences.slice(0, 2).map(everything))) as [FencedCommit, FencedCommit]
+    const [one, other] = [await everything(fences[0]), await everything(fences[1])]
     await pool.query('update waybill.deliveries set attempt = 0 where lane_id = $1 and seq = 1', [one.fence.laneId])
     expect(await commitLanes(pool, [one, other])).toEqual([false, true])
   })
 
   it('lets each lane try alone where the server refuses one of them', async () => {
-    const [good, bad] = (await Promise.all(fences.slice(0, 2).map(everything))) as [FencedCommit, FencedCommit]
+    const [good, bad] = [await everything(fences[0]), await everything(fences[1])]
     const { position } = bad.commit
-    const twice = { ...bad, commit: { ...bad.commit, newDelta: false, position: position && { ...position, n: position.n - 1 } } }
+    const twice = {
+      ...bad,
+      commit: { ...bad.commit, newDelta: false, position: position && { ...position, n: position.n - 1 } },
+    }
     const before = await stored(good.fence)
     const told = await inGroup(pool, [good, twice])
     expect(told).toEqual(['alone', 'alone'])
@@ -176,6 +184,8 @@ describe.each(['pg18', 'pg15'] as const)('a commit of several lanes, on %s', (se
       await sleep(2)
     }
     await waitFor(() => done >= 8)
+    await sleep(50) // the last one that was asked for
+    await waitFor(() => done === 4 * sizes.length)
     expect(most).toBe(1)
     expect(sizes.every((size) => size === 4)).toBe(true)
     // asked for within some 20 ms, 10 ms apart: some three, ten without a pace
