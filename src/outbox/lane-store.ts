@@ -244,9 +244,9 @@ async function commitAll(db: Queryable, all: readonly FencedCommit[], wait: bool
   })
 }
 
-/** An array's text. Ids and whole numbers need no quotes in it. */
+/** An array's text. Ids and whole numbers need no quotes in it; -1 stands for none, as a null in it depends on `array_nulls`. */
 function array<T>(all: readonly T[], of: (each: T) => string | number | null | undefined): string {
-  return `{${all.map((each) => of(each) ?? 'null').join(',')}}`
+  return `{${all.map((each) => of(each) ?? -1).join(',')}}`
 }
 
 /** A list of objects, each with its lane; null for none. */

@@ -722,7 +722,8 @@ $$;
 --   p_wait        true: waits for a lane's row that is locked, and raises WB001 when a lane is another's, WB002 after a crash
 --                 or a promotion of the database. False: leaves such lanes out, so that no lane waits for another's sake
 --   p_lanes, p_epochs, p_holders, p_nonces   the lanes, each with its fence
---   p_ns          number of a lane's position, one more than its last; null when its cursor did not move
+--   p_ns          number of a lane's position, one more than its last; -1 when its cursor did not move (a null in an array's
+--                 text depends on the session's array_nulls)
 --   p_deltas, p_afters, p_delivered          the positions
 --   p_new_deltas  the deltas that p_deltas names and are not stored yet: [{lane, n, …}]
 --   p_parked      [{lane, seq, id, topic, key, state, attempt, in, code, error, fingerprint}] leave the fast path; in: ms
@@ -730,7 +731,8 @@ $$;
 --   p_settled     [{lane, seq, id, was}] are delivered
 --   p_attempts    [{lane, id, seq, attempt, outcome, code, error, ms}]
 --   p_receipt_lanes, …  a receipt from each place of six lists: 3 µs each, where a list of objects took 5;
---                 p_receipts: JSON texts, one a line, as JSON text has no line breaks of its own; null: without
+--                 p_receipt_ms: -1 for none; p_receipts: JSON texts, one a line, as JSON text has no line breaks of its own;
+--                 null: without
 -- Returns for each of p_lanes how many of its p_updated and p_settled were still as the lane knew them: fewer means that an
 -- operator acted. Null: nothing of that lane was written.
 create function waybill.lanes_commit(
@@ -788,7 +790,7 @@ begin
   insert into waybill.positions (lane_id, n, delta, after, epoch, delivered)
   select c.lane, c.n, c.delta, c.after, c.epoch, c.delivered
     from unnest(p_lanes, p_ns, p_deltas, p_afters, p_epochs, p_delivered) c(lane, n, delta, after, epoch, delivered)
-   where c.n is not null and c.lane = any (held);
+   where c.n >= 0 and c.lane = any (held);
   if p_parked is not null then
     insert into waybill.deliveries (destination, lane_id, seq, message_id, topic, key, state, attempt, next_attempt_at,
                                     error_code, error, fingerprint)
@@ -834,7 +836,7 @@ begin
   end if;
   if p_receipts is not null then
     insert into waybill.receipts (destination, message_id, seq, attempt, duration_ms, receipt)
-    select h.destination, d.id, d.seq, d.attempt, d.ms, d.receipt::json
+    select h.destination, d.id, d.seq, d.attempt, nullif(d.ms, -1), d.receipt::json
       from unnest(p_receipt_lanes, p_receipt_ids, p_receipt_seqs, p_receipt_attempts, p_receipt_ms,
                   string_to_array(p_receipts, E'\n', 'null')) d(lane, id, seq, attempt, ms, receipt)
       join unnest(held, dests) h(lane, destination) using (lane);
