@@ -1,6 +1,9 @@
 import { headerName, maxKeyBytes } from '../core/message-syntax.js'
 import { isTopic } from '../core/topic-pattern.js'
 
+/** What a Date reaches: an infinite time, or one of another age, would throw wherever it is written. */
+const maxTimeMs = 8.64e15
+
 /** A message as the log holds it. Headers, time and destinations are parsed when somebody asks: most adapters never do. */
 export class LogMessage {
   attempt = 1
@@ -31,7 +34,8 @@ export class LogMessage {
   }
 
   get createdAt(): Date {
-    return new Date(Number(this.#createdAt) * 1000)
+    const ms = Number(this.#createdAt) * 1000
+    return new Date(Math.abs(ms) <= maxTimeMs ? ms : 0)
   }
 
   /** The destinations that the publisher named, or null when the routes decide. */

@@ -36,7 +36,7 @@ create table waybill.jobs (
                   ('scheduled', 'available', 'executing', 'retryable', 'completed', 'cancelled', 'discarded')),
   attempt       int         not null default 0 check (attempt >= 0),
   max_attempts  int         not null default 20 check (max_attempts > 0),
-  run_at        timestamptz not null default clock_timestamp(),
+  run_at        timestamptz not null default clock_timestamp() check (isfinite(run_at)),
   claim         uuid,
   worker        uuid,
   claimed_at    timestamptz,
@@ -80,8 +80,9 @@ select nextval('waybill.jobs_asleep'), nextval('waybill.jobs_awake');
 --   args          JSON, kept byte for byte
 --   headers       JSON object of strings, or null
 --   max_attempts  starts before the job is discarded
---   run_ats       not before this time; null or past: at once
--- Returns the jobs' ids (uuid v7), in order. Raises 23502 or 23514 for what the table's constraints refuse.
+--   run_ats       not before this time, of the next hundred years; null or past: at once
+-- Returns the jobs' ids (uuid v7), in order. Raises 22023 for a time that is not valid, 23502 or 23514 for what the table's
+-- constraints refuse.
 create function waybill.job_insert(
   message_ids uuid[], queues text[], priorities int[], names text[], keys text[], args json[], headers json[],
   max_attempts int[], run_ats timestamptz[]
@@ -96,6 +97,12 @@ declare
   ids uuid[] := '{}';
 begin
   if n = 0 then return ids; end if;
+  for i in 1 .. coalesce(cardinality(run_ats), 0) loop
+    if not waybill.is_time(run_ats[i]) then
+      raise exception using errcode = '22023', message = format('waybill.job_insert: run_at %s is not valid (element %s of %s)', run_ats[i], i, n),
+        hint = 'Give a time within a hundred years from now, or null for at once.', column = i::text;
+    end if;
+  end loop;
   select array_agg(waybill.uuid_v7()) into ids from generate_series(1, n);
   insert into waybill.jobs (id, message_id, queue, priority, name, key, args, headers, max_attempts, state, run_at)
   select d.id, coalesce(d.message_id, d.id), d.queue, d.priority, d.name, d.key, d.args, d.headers, d.max_attempts,
@@ -257,7 +264,7 @@ begin
                   order by r.run_at limit wanted
                   for update skip locked))
         returning j.id, j.message_id, j.priority, j.name, j.key, j.args::text, j.headers::text, j.attempt, j.max_attempts,
-                  j.run_at, j.created_at;
+                  case when isfinite(j.run_at) then j.run_at else 'epoch' end, j.created_at;
     else
       return query
         update waybill.jobs j
@@ -271,7 +278,7 @@ begin
                   order by r.run_at limit wanted
                   for update skip locked))
         returning j.id, j.message_id, j.priority, j.name, j.key, j.args::text, j.headers::text, j.attempt, j.max_attempts,
-                  j.run_at, j.created_at;
+                  case when isfinite(j.run_at) then j.run_at else 'epoch' end, j.created_at;
     end if;
     get diagnostics taken = row_count;
     wanted := wanted - taken;
@@ -355,7 +362,7 @@ begin
        set state = waybill.job_state_after(a.outcome, j.attempt, j.max_attempts),
            attempt = j.attempt - (a.outcome in ('snooze', 'release'))::int,
            run_at = case when a.outcome in ('retry', 'snooze', 'release')
-                         then clock_timestamp() + coalesce(a.in_ms, 0) * interval '1 ms' else j.run_at end,
+                         then waybill.time_in(coalesce(a.in_ms, 0)) else j.run_at end,
            finished_at = case when waybill.job_state_after(a.outcome, j.attempt, j.max_attempts)
                                    in ('completed', 'cancelled', 'discarded') then clock_timestamp() end,
            errors = case when a.code is null then j.errors else waybill.job_error(j.errors, j.attempt, a.code, a.message) end,
@@ -384,7 +391,8 @@ declare
   w uuid;
   s text;
 begin
-  if not pg_try_advisory_xact_lock(7718266, 2) then return null; end if;
+  perform from waybill.locks k where k.name = 'jobs' for update skip locked;
+  if not found then return null; end if;
   -- a snapshot that has the claim has the worker that was registered before it: one that is missing has ended
   for w in select distinct j.worker from waybill.jobs j
             where j.claim is not null and not exists (select from waybill.workers x where x.id = j.worker) loop
@@ -393,7 +401,7 @@ begin
   foreach s in array array['completed', 'cancelled'] loop
     delete from waybill.jobs d where d.id = any(array(
       select j.id from waybill.jobs j
-       where j.state = s and j.finished_at < clock_timestamp() - p_retention_ms * interval '1 ms' and j.finished_at is not null
+       where j.state = s and j.finished_at < clock_timestamp() - least(greatest(p_retention_ms, 0), 3155760000000) * interval '1 ms' and j.finished_at is not null
        order by j.finished_at limit p_batch - deleted
        for update skip locked));
     get diagnostics n = row_count;
