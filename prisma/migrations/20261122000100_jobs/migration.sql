@@ -30,8 +30,8 @@ create table waybill.jobs (
   priority      smallint    not null default 0 check (priority between 0 and 3),
   name          text        not null check (name <> '' and length(name) <= 10000),
   key           text,
-  args          json        not null,
-  headers       json,
+  args          waybill.payload not null,
+  headers       waybill.headers,
   state         text        not null default 'available' check (state in
                   ('scheduled', 'available', 'executing', 'retryable', 'completed', 'cancelled', 'discarded')),
   attempt       int         not null default 0 check (attempt >= 0),
@@ -81,7 +81,7 @@ select nextval('waybill.jobs_asleep'), nextval('waybill.jobs_awake');
 --   headers       JSON object of strings, or null
 --   max_attempts  starts before the job is discarded
 --   run_ats       not before this time, of the next hundred years; null or past: at once
--- Returns the jobs' ids (uuid v7), in order. Raises 22023 for a time that is not valid, 23502 or 23514 for what the table's
+-- Returns the jobs' ids (uuid v7), in order. Raises 22023 for a time that is not valid and for what is too large, 23502 or 23514 for what the table's
 -- constraints refuse.
 create function waybill.job_insert(
   message_ids uuid[], queues text[], priorities int[], names text[], keys text[], args json[], headers json[],
@@ -95,14 +95,23 @@ declare
   n constant int := coalesce(cardinality(queues), 0);
   now_at constant timestamptz := clock_timestamp();
   ids uuid[] := '{}';
+  bad int;
+  refusal text;
 begin
   if n = 0 then return ids; end if;
-  for i in 1 .. coalesce(cardinality(run_ats), 0) loop
-    if not waybill.is_time(run_ats[i]) then
-      raise exception using errcode = '22023', message = format('waybill.job_insert: run_at %s is not valid (element %s of %s)', run_ats[i], i, n),
-        hint = 'Give a time within a hundred years from now, or null for at once.', column = i::text;
-    end if;
-  end loop;
+  select u.i, case when not waybill.is_time(u.run_at) then format('run_at %s is not valid', u.run_at)
+                   else u.field || ' is too large' end into bad, refusal
+    from (select d.i, d.run_at,
+                 case when pg_column_size(d.args) > 262144 and octet_length(d.args::text) > 67108864 then 'args'
+                      when pg_column_size(d.headers) > 4096 and octet_length(d.headers::text) > 1048576 then 'headers'
+                      when octet_length(d.queue) > 4096 then 'queue' when octet_length(d.key) > 4096 then 'key' end as field
+            from unnest(args, headers, queues, keys, run_ats) with ordinality d(args, headers, queue, key, run_at, i)) u
+   where u.field is not null or not waybill.is_time(u.run_at) limit 1;
+  if found then
+    raise exception using errcode = '22023', message = format('waybill.job_insert: %s (element %s of %s)', refusal, bad, n),
+      hint = 'Give up to 64 MiB of arguments, 1 MiB of headers, 4096 bytes of a queue''s name and of a key; and a time within a hundred years, or null for at once.',
+      column = bad::text;
+  end if;
   select array_agg(waybill.uuid_v7()) into ids from generate_series(1, n);
   insert into waybill.jobs (id, message_id, queue, priority, name, key, args, headers, max_attempts, state, run_at)
   select d.id, coalesce(d.message_id, d.id), d.queue, d.priority, d.name, d.key, d.args, d.headers, d.max_attempts,
