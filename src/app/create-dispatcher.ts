@@ -52,6 +52,8 @@ export interface DispatcherService extends AsyncDisposable {
   /** The last heartbeat went through in time. */
   readonly healthy: boolean
   readonly asleep: boolean
+  /** How often scheduled messages could not be moved into the log; the log has the reason. */
+  readonly stagingFailures: number
   lanes(): LaneState[]
   readonly name: string
   /** Its own sessions; for reading the state of the lanes. */
@@ -118,6 +120,10 @@ class Service implements DispatcherService {
 
   get asleep(): boolean {
     return this.#dispatcher?.asleep ?? false
+  }
+
+  get stagingFailures(): number {
+    return this.#dispatcher?.stagingFailures ?? 0
   }
 
   lanes(): LaneState[] {

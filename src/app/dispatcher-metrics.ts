@@ -4,12 +4,10 @@ import type { DispatcherService } from './create-dispatcher.js'
 import type { DispatchCounters } from './dispatch-counters.js'
 import type { Figures } from './health-figures.js'
 
+type Process = Pick<DispatcherService, 'healthy' | 'asleep' | 'lanes' | 'stagingFailures'>
+
 /** The metrics of one scrape: the database's figures where there are any, and this process's own. */
-export function renderMetrics(
-  service: Pick<DispatcherService, 'healthy' | 'asleep' | 'lanes'>,
-  counters: DispatchCounters,
-  figures: Figures | undefined,
-): string {
+export function renderMetrics(service: Process, counters: DispatchCounters, figures: Figures | undefined): string {
   const page = new MetricsPage()
   page.add('waybill_dispatcher_info', 1, { version })
   page.add('waybill_dispatcher_database_up', figures !== undefined)
@@ -18,14 +16,11 @@ export function renderMetrics(
   return page.text()
 }
 
-function addProcess(
-  page: MetricsPage,
-  service: Pick<DispatcherService, 'healthy' | 'asleep' | 'lanes'>,
-  counters: DispatchCounters,
-): void {
+function addProcess(page: MetricsPage, service: Process, counters: DispatchCounters): void {
   const held = service.lanes()
   page.add('waybill_dispatcher_healthy', service.healthy)
   page.add('waybill_dispatcher_asleep', service.asleep)
+  page.add('waybill_dispatcher_staging_failures_total', service.stagingFailures)
   page.add('waybill_dispatcher_lanes', held.length)
   for (const { name, status } of held) {
     const { destination, shard } = name
@@ -45,6 +40,7 @@ function addProcess(
 function addDatabase(page: MetricsPage, { lanes, facts }: Figures): void {
   page.add('waybill_published_total', facts.published)
   page.add('waybill_dispatchers', facts.alive)
+  page.add('waybill_scheduled_overdue_seconds', facts.scheduledAge ?? 0)
   if (facts.beatAge !== null) page.add('waybill_dispatcher_lease_age_seconds', facts.beatAge)
   const oldest = new Map<string, number>()
   for (const lane of lanes) {

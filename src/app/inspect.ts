@@ -12,4 +12,5 @@ export {
   type ParkedDelivery,
   type PendingMessage,
 } from '../outbox/inspect/delivery-list.js'
+export { describeOverdue, scheduledOverdue } from '../outbox/inspect/scheduled-overdue.js'
 export { showMessage, type ShownMessage } from './show-message.js'

@@ -16,7 +16,17 @@ export const waybillTables = [
     'deltas',
     'destinations',
   ],
-  ...['dispatchers', 'dropped', 'inbox', 'inbox_generations', 'inbox_settings', 'incarnations', 'jobs', 'lanes'],
+  ...[
+    'dispatchers',
+    'dropped',
+    'inbox',
+    'inbox_generations',
+    'inbox_settings',
+    'incarnations',
+    'jobs',
+    'lanes',
+    'locks',
+  ],
   ...['maintenance', 'messages', 'migrations', 'partition_marks', 'planned_deltas', 'positions', 'receipts'],
   ...['reshards', 'routes', 'scheduled', 'unrouted', 'unrouted_cursor', 'workers'],
 ] as const

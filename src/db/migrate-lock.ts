@@ -1,38 +1,50 @@
 import type pg from 'pg'
 import { codeOf } from '../core/errors.js'
 
-/** The two-integer advisory locks of Waybill in a database: (7718266, 1) is the stager's, (7718266, 2) migrating. */
-export const migrationLock = [7718266, 2] as const
-
-const lockKey = migrationLock.join(', ')
-
 /**
- * Held to the end of the transaction, so that it works through PgBouncer in transaction mode, where a lock of the
- * session would stay behind on a server connection. Does not wait: lock_timeout is for the tables.
+ * Migrating is one session's at a time: it has waybill.migrations locked, in a mode that only who may write to the table can
+ * ask for. (An advisory lock any login may take and keep.) Where the table is not there yet, the names that the first
+ * migration makes keep a second session out: it waits for their commit, and finds them taken.
  */
+export const lockIfThere = `do $waybill$ begin
+  if to_regclass('waybill.migrations') is not null then lock table waybill.migrations in share row exclusive mode; end if;
+end $waybill$`
+
+/** False while another session has it: then the transaction is to be rolled back. Waits no longer than `lock_timeout`. */
 export async function tryTransactionLock(client: pg.ClientBase): Promise<boolean> {
-  return tryLock(client, `select pg_try_advisory_xact_lock(${lockKey}) as taken`)
+  try {
+    await client.query(lockIfThere)
+    return true
+  } catch (error) {
+    if (codeOf(error) === '55P03') return false
+    throw error
+  }
 }
 
-/** For what can't run in a transaction; the connection must be a direct one. */
+/**
+ * For what can't run in a transaction; the connection must be a direct one. No other lock of ours outlives its transaction,
+ * so this one is advisory: a login that keeps it delays the migration, which says who that is, and nothing else.
+ */
+const sessionLock = [7718266, 2] as const
+
 export async function trySessionLock(client: pg.ClientBase): Promise<boolean> {
-  return tryLock(client, `select pg_try_advisory_lock(${lockKey}) as taken`)
+  const { rows } = await client.query<{ taken: boolean }>(
+    `select pg_try_advisory_lock(${sessionLock.join(', ')}) as taken`,
+  )
+  return rows[0]?.taken === true
 }
 
 export async function releaseSessionLock(client: pg.ClientBase): Promise<void> {
-  await client.query(`select pg_advisory_unlock(${lockKey})`)
-}
-
-async function tryLock(client: pg.ClientBase, sql: string): Promise<boolean> {
-  const { rows } = await client.query<{ taken: boolean }>(sql)
-  return rows[0]?.taken === true
+  await client.query(`select pg_advisory_unlock(${sessionLock.join(', ')})`)
 }
 
 /** Who migrates right now, in words: `pid 4711 (user app, application "waybill migrate", from 10.0.0.7, since …)`. */
 export async function describeLockHolder(client: pg.ClientBase): Promise<string> {
   return describe(
     client,
-    `l.locktype = 'advisory' and l.classid = ${migrationLock[0]} and l.objid = ${migrationLock[1]} and l.objsubid = 2`,
+    `((l.relation = to_regclass('waybill.migrations') and l.mode in ('RowExclusiveLock', 'ShareUpdateExclusiveLock',
+        'ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock'))
+      or (l.locktype = 'advisory' and l.classid = ${sessionLock[0]} and l.objid = ${sessionLock[1]} and l.objsubid = 2))`,
   )
 }
 

@@ -1,5 +1,6 @@
 import type pg from 'pg'
-import { migrationLock } from './migrate-lock.js'
+import { lockIfThere } from './migrate-lock.js'
+import { refuseStrangersScript } from './migrate-owners.js'
 import { readMigrations, type MigrationFile, type MigrationSubject } from './migrate-files.js'
 import { appliedMigrations, pendingOf } from './migrate-history.js'
 
@@ -31,7 +32,8 @@ function script(file: MigrationFile): string {
   return `begin;
 set local lock_timeout = '2s';
 set local search_path = pg_catalog;
-select pg_advisory_xact_lock(${migrationLock.join(', ')});
+${refuseStrangersScript}
+${lockIfThere};
 ${body}
 ${record}
 commit;

@@ -11,6 +11,7 @@ import {
   trySessionLock,
   tryTransactionLock,
 } from './migrate-lock.js'
+import { refuseStrangers } from './migrate-owners.js'
 import { lineOf, splitStatements, type SqlStatement } from './migrate-statements.js'
 import { isConnectionError } from './sqlstate.js'
 import { beginSql } from './transaction.js'
@@ -57,11 +58,11 @@ interface Run {
 }
 
 /**
- * Brings a database to this version's schema: each migration in its own transaction, under one advisory lock. Safe to
+ * Brings a database to this version's schema: each migration in its own transaction, one process at a time. Safe to
  * call any number of times, by any number of processes, through PgBouncer; one that fails leaves the earlier ones.
  * @param target connection string, or a connected client that is not inside a transaction
  * @throws WaybillError WAYBILL_MIGRATION_FAILED (file, line, SQLSTATE), WAYBILL_MIGRATION_LOCKED (who holds the lock),
- *   WAYBILL_MIGRATION_CHANGED, WAYBILL_SCHEMA_NEWER, WAYBILL_DATABASE_IN_RECOVERY, WAYBILL_DATABASE_UNREACHABLE
+ *   WAYBILL_MIGRATION_CHANGED, WAYBILL_SCHEMA_FOREIGN (what another role owns there), WAYBILL_SCHEMA_NEWER, WAYBILL_DATABASE_IN_RECOVERY, WAYBILL_DATABASE_UNREACHABLE
  */
 export async function migrate(target: string | pg.ClientBase, options: MigrateOptions = {}): Promise<MigrateResult> {
   const files = readMigrations(options.directory)
@@ -105,6 +106,7 @@ async function migrateWith(
     report: (event) => options.onProgress?.(event),
   }
   await checkServer(client)
+  await refuseStrangers(client)
   const before = (await appliedMigrations(client)) ?? new Map<string, string | null>()
   const pending = pendingOf(files, before, options.only)
   const applied: string[] = []
@@ -208,14 +210,19 @@ async function tryOutside(run: Run, file: MigrationFile): Promise<Outcome> {
 async function applyUnderLock(run: Run, file: MigrationFile): Promise<Outcome> {
   const applied = (await appliedMigrations(run.client)) ?? new Map<string, string | null>()
   if (!pendingOf(run.files, applied, run.only).includes(file)) return 'present'
+  await refuseStrangers(run.client)
   run.report({ migration: file.name, state: 'applying' })
+  // nothing was there to be locked: another session may be making the same
+  const unlocked = applied.size === 0
   for (const statement of splitStatements(file.sql)) {
     try {
       await run.client.query(grantable(statement.text))
+      // what is there is taken as it is, and may have been made since it was looked for
+      if (/\bif not exists\b/i.test(statement.text)) await refuseStrangers(run.client)
     } catch (error) {
-      if (isConnectionError(error)) throw error
+      if (isConnectionError(error) || WaybillError.isInstance(error)) throw error
       const failure = failed(file, statement, error)
-      if (isWorthRetrying(error)) return failure
+      if (isWorthRetrying(error, unlocked)) return failure
       throw failure
     }
   }
@@ -226,9 +233,13 @@ async function applyUnderLock(run: Run, file: MigrationFile): Promise<Outcome> {
 const recordSql = `insert into waybill.migrations (name, checksum) values ($1, $2)
   on conflict (name) do update set checksum = excluded.checksum`
 
-/** Lock time-out, deadlock, serialization failure. Not 57014: there, somebody cancelled. */
-function isWorthRetrying(error: unknown): boolean {
-  return ['55P03', '40P01', '40001'].includes(codeOf(error) ?? '')
+/**
+ * Lock time-out, deadlock, serialization failure; and what was made by another session meanwhile (schema, table, or their
+ * rows in the catalogs). Not 57014: there, somebody cancelled.
+ */
+function isWorthRetrying(error: unknown, first: boolean): boolean {
+  const state = codeOf(error) ?? ''
+  return ['55P03', '40P01', '40001'].includes(state) || (first && ['42P06', '42P07', '23505'].includes(state))
 }
 
 /**

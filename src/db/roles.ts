@@ -1,5 +1,6 @@
 import type pg from 'pg'
 import { codeOf, WaybillError } from '../core/errors.js'
+import { takeLock } from './lock.js'
 import type { MigrationSubject } from './migrate-files.js'
 import { grantsFor, type RoleKind } from './role-grants.js'
 import { beginSql } from './transaction.js'
@@ -53,8 +54,8 @@ export async function applyRoles(
     await client.query(
       `set local search_path = pg_catalog; set local lock_timeout = '5s'; set local client_min_messages = error`,
     )
-    await client.query('select pg_advisory_xact_lock(7718266, 5)')
     await checkSchema(client)
+    await takeLock(client, 'roles')
     const created: string[] = []
     const granted: string[] = []
     const admin: string[] = []

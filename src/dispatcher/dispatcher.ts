@@ -226,6 +226,11 @@ export class Dispatcher {
     return this.#ticker.asleep
   }
 
+  /** How often scheduled messages could not be moved into the log. */
+  get stagingFailures(): number {
+    return this.#stager.failures
+  }
+
   /** Takes its share of lanes and delivers. Safe to call twice; after a stop it does nothing. */
   start(): Promise<void> {
     this.#starting ??= this.#startOnce().catch((error: unknown) => {

@@ -1,5 +1,6 @@
 import type pg from 'pg'
 import type { Clock } from '../core/clock.js'
+import { messageOf } from '../core/errors.js'
 import { Kick } from '../core/signal-flag.js'
 import { stageScheduled } from '../outbox/scheduled-store.js'
 import type { DispatcherLogger } from './hooks.js'
@@ -27,11 +28,19 @@ export class Stager {
   readonly #o: StagerOptions
   readonly #kick = new Kick()
   #stopped = false
+  #failures = 0
+  /** As it was logged; undefined once it went through. */
+  #failure: string | undefined
   #told = false
   #loop: Promise<void> | undefined
 
   constructor(options: StagerOptions) {
     this.#o = options
+  }
+
+  /** How often it failed. */
+  get failures(): number {
+    return this.#failures
   }
 
   start(): void {
@@ -60,16 +69,24 @@ export class Stager {
         const full = this.#told || clock.monotonic() - fullAt >= fullLookMs
         this.#told = false
         const { staged, stagedTo, nextInMs } = await stageScheduled(pool, batch, full ? null : lowWater)
-        if (full) fullAt = clock.monotonic()
+        if (stagedTo === null) this.#told ||= full
+        else if (full) fullAt = clock.monotonic()
+        this.#failure = undefined
         if (staged > 0) onStaged()
         if (staged === batch) {
           this.#told ||= full
           continue
         }
-        lowWater = stagedTo
+        // where another one is at it nothing was looked at, and rows of its transaction may come back
+        if (stagedTo !== null) lowWater = stagedTo
         wait = Math.max(1, Math.min(nextInMs ?? Infinity, asleep() ? asleepMs : awakeMs))
       } catch (error) {
-        if (!this.#stopped) logger.warn({ err: error }, 'could not stage scheduled messages')
+        this.#failures++
+        const failure = messageOf(error)
+        // once for each reason: it is tried again each second
+        if (!this.#stopped && failure !== this.#failure)
+          logger.error({ err: error }, 'scheduled messages stay where they are: they could not be moved into the log')
+        this.#failure = failure
       }
       await this.#kick.wait(wait)
     }

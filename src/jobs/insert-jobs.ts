@@ -60,6 +60,8 @@ export async function enqueue(tx: JobExecutor, job: NewJob): Promise<string> {
   return id as string
 }
 
+const firstTimeMs = Date.UTC(1970, 0, 1) - 1969 * 365.2425 * 86_400_000
+const centuryMs = 100 * 365 * 86_400_000
 const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 
 /** The arguments' JSON text; what is wrong with the job goes to `problems`. */
@@ -86,7 +88,11 @@ function checked(job: NewJob, path: string, problems: Problem[]): string {
     isWhole(maxAttempts, 1, 1_000_000),
     `is ${maxAttempts}; must be a whole number from 1 to 1,000,000`,
   )
-  check('runAt', runAt === undefined || !Number.isNaN(runAt.getTime()), 'is not a valid Date')
+  check(
+    'runAt',
+    runAt === undefined || isTime(runAt),
+    'must be a valid Date, from the year 1 to a hundred years from now',
+  )
   check('messageId', messageId === undefined || uuid.test(messageId), 'must be a uuid')
   if (job.argsText !== undefined) {
     check('args', job.args === undefined, 'give args or argsText, not both')
@@ -100,6 +106,12 @@ function checked(job: NewJob, path: string, problems: Problem[]): string {
     check('args', false, `can't be written as JSON: ${messageOf(error)}`)
     return 'null'
   }
+}
+
+/** What PostgreSQL reads and `waybill.job_insert` takes. */
+function isTime(at: Date): boolean {
+  const ms = at.getTime()
+  return ms >= firstTimeMs && ms <= Date.now() + centuryMs
 }
 
 function isText(value: unknown, maxLength: number): boolean {

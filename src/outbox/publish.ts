@@ -88,12 +88,13 @@ function isPlain(message: LogMessage): boolean {
   )
 }
 
-/** Longer ones go through the function, which knows the database's own limit (`waybill.max_payload_bytes`). */
+/** Longer payloads or headers go through the function, which knows the database's own limits (`waybill.set_limits`). */
 const insertedCharacters = 16_384
 
 function plainStatement(message: LogMessage): Statement {
   const { topic, payload, key, headers, id } = message
-  const unanswered = payload.length > insertedCharacters ? undefined : insertStatement(message)
+  const long = payload.length > insertedCharacters || (headers !== null && headers.length > insertedCharacters)
+  const unanswered = long ? undefined : insertStatement(message)
   return { name: 'waybill_publish_id', text: plainText, values: [topic, payload, key, headers, id], unanswered }
 }
 

@@ -15,6 +15,7 @@
  */
 import type pg from 'pg'
 import { assertRowsSeen } from '../db/hidden-tables.js'
+import { takeLock } from '../db/lock.js'
 import { loadSql } from '../db/sql.js'
 import { inTransaction } from '../db/transaction.js'
 import { mergeBarriers } from './barriers/barrier-store.js'
@@ -77,7 +78,7 @@ async function isOwn(db: pg.Pool | pg.ClientBase): Promise<boolean> {
 }
 
 async function rebase(client: pg.ClientBase, tick: TakenTick): Promise<RebaseReport | undefined> {
-  await client.query('select pg_advisory_xact_lock(7718266, 6)')
+  await takeLock(client, 'rebase')
   if (await isOwn(client)) return undefined
   await assertRowsSeen(client)
   const { rows: lanes } = await client.query<{ id: number; reused: boolean; used: number }>(lanesSql)

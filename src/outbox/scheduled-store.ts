@@ -3,15 +3,15 @@ import type { Queryable } from './lane-store.js'
 
 export interface Staged {
   readonly staged: number
-  /** Everything due up to this time (the database's) was looked at, from `dueAfter` on. */
-  readonly stagedTo: Date
+  /** Everything due up to this time (the database's) was looked at, from `dueAfter` on. Null: another stager is at it. */
+  readonly stagedTo: Date | null
   /** Milliseconds until the next message is due; null when none is scheduled. */
   readonly nextInMs: number | null
 }
 
 /** Moves scheduled messages that are due into the log. `dueAfter` null looks at all of them. */
 export async function stageScheduled(db: Queryable, batch: number, dueAfter: Date | null): Promise<Staged> {
-  const { rows } = await db.query<{ staged: number; staged_to: Date; next_in_ms: number | null }>(
+  const { rows } = await db.query<{ staged: number; staged_to: Date | null; next_in_ms: number | null }>(
     `select staged, staged_to, next_in_ms from waybill.stage_scheduled($1::int, coalesce($2::timestamptz, '-infinity'))`,
     [batch, dueAfter],
   )

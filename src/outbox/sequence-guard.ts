@@ -14,6 +14,7 @@
  */
 import type pg from 'pg'
 import { WaybillError } from '../core/errors.js'
+import { takeLock } from '../db/lock.js'
 import { loadSql } from '../db/sql.js'
 import { attemptUnderLock, type LockOptions } from './partitions/lock-attempts.js'
 import { messagesTable } from './partitions/range-table.js'
@@ -124,7 +125,7 @@ export async function findReread(client: pg.ClientBase): Promise<Reread[]> {
 async function advance(client: pg.ClientBase, margin: number): Promise<void> {
   await client.query(beginSql)
   try {
-    await client.query('select pg_advisory_xact_lock(7718266, 4)')
+    await takeLock(client, 'sequence')
     const check = await checkSequence(client)
     if (!check.ok) {
       const { last, least, problems } = check

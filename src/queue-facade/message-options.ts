@@ -1,7 +1,7 @@
 import { validate as isUuid, v7 as uuidV7 } from 'uuid'
 import { parseDuration } from '../core/duration.js'
 import { messageOf, type Problem } from '../core/errors.js'
-import { headerName, maxKeyBytes } from '../core/message-syntax.js'
+import { headerName, maxHeaders, maxKeyBytes } from '../core/message-syntax.js'
 import { activeTraceHeaders } from '../core/open-telemetry.js'
 import { shapeOf } from '../core/shape.js'
 import type { LogMessage } from '../outbox/publish.js'
@@ -137,5 +137,6 @@ function checkHeaders(given: unknown, report: Report): string | null {
     headers.delete('tracestate')
     if (trace.tracestate !== undefined) headers.set('tracestate', trace.tracestate)
   }
+  if (headers.size > maxHeaders) report(['headers'], `are ${headers.size}; give up to ${maxHeaders}`)
   return headers.size === 0 ? null : JSON.stringify(Object.fromEntries(headers))
 }

@@ -88,7 +88,7 @@ function withPayload(
       throw new InputError('WAYBILL_PAYLOAD_TOO_LARGE', 'the payload is too large; nothing was published', [
         {
           path: pathText(path),
-          message: `has ${bytes} bytes of JSON, more than ${maxBytes}; publish a reference to the data, or raise maxPayloadBytes and the database's waybill.max_payload_bytes`,
+          message: `has ${bytes} bytes of JSON, more than ${maxBytes}; publish a reference to the data, or raise maxPayloadBytes and the database's limit (select waybill.set_limits(payload_bytes => …))`,
         },
       ])
     }

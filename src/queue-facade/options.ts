@@ -63,8 +63,8 @@ export interface QueueOptions<Topics extends TopicMap> {
   /** Connections of that pool, at most. Default 4. */
   readonly maxConnections?: number | undefined
   /**
-   * Bytes of JSON text of one payload, at most. Default 1,048,576. The database has its own limit, the setting
-   * `waybill.max_payload_bytes`, with the same default: to allow more, raise both.
+   * Bytes of JSON text of one payload, at most. Default 1,048,576. The database has its own limit, with the
+   * same default: to allow more, up to 67,108,864, raise both (`select waybill.set_limits(payload_bytes => …)`, as the owner).
    */
   readonly maxPayloadBytes?: number | undefined
   /**

@@ -14,8 +14,8 @@ export interface CheckedQueueOptions {
 export const queueOptionNames: readonly string[] = [
   ...['topics', 'pool', 'connectionString', 'maxConnections', 'maxPayloadBytes', 'prepared'],
 ]
-/** PostgreSQL's limit for one value is 1 GiB. */
-const mostPayloadBytes = 256 * 1024 * 1024
+/** No message in the log has more. */
+const mostPayloadBytes = 64 * 1024 * 1024
 
 /** Fills in defaults; throws an `InputError` that lists everything that is wrong. */
 export function checkQueueOptions<Topics extends TopicMap>(options: QueueOptions<Topics>): CheckedQueueOptions {

@@ -63,6 +63,16 @@ export const metricDefinitions = {
     help: 'Time since the heartbeat of this dispatcher was last written.',
     labels: [],
   },
+  waybill_scheduled_overdue_seconds: {
+    type: 'gauge',
+    help: 'Time since the first scheduled message was due that is not in the log; 0: none is. More than a minute: no dispatcher moves them.',
+    labels: [],
+  },
+  waybill_dispatcher_staging_failures_total: {
+    type: 'counter',
+    help: 'How often this dispatcher could not move scheduled messages into the log; its log says why.',
+    labels: [],
+  },
   waybill_dispatcher_asleep: {
     type: 'gauge',
     help: '1 while this dispatcher sleeps until a publisher notifies it.',

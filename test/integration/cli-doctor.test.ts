@@ -46,6 +46,7 @@ describe('waybill doctor', () => {
         'maintenance',
         'inbox',
         'jobs',
+        'scheduled',
       ],
       ...['disk', 'transactions', 'clock', 'notifications'],
     ])

@@ -146,16 +146,16 @@ describe.each(['pg18', 'pg15'] as const)('migrate on %s', (server) => {
   })
 
   it('says who holds the migration lock, and who holds the tables, when it gives up', async () => {
-    const db = await createTestDatabase({ server, empty: true })
+    const db = await createTestDatabase({ server })
+    await db.pool.query(`delete from waybill.migrations where name = '${known.at(-1)}'`)
     await using other = await connect(db.url)
-    await other.query('begin')
-    await other.query('select pg_advisory_xact_lock(7718266, 2)')
+    await other.query('begin; lock table waybill.migrations in share row exclusive mode')
     await expect(migrate(db.url, { waitMs: 300 })).rejects.toMatchObject({
       code: 'WAYBILL_MIGRATION_LOCKED',
       message: expect.stringMatching(/pid \d+ .*migrate-test/) as string,
     })
     await other.query('rollback')
-    await migrate(db.url)
+    await db.pool.query(`insert into waybill.migrations (name) values ('${known.at(-1)}')`)
     await other.query('begin; lock table waybill.messages in access share mode')
     const directory = await withMigrations({
       '20990101000000_column': 'alter table waybill.messages add column extra int;',

@@ -4,7 +4,7 @@ import { type TestDatabase, createTestDatabase } from '../support/database.js'
 import { withClient } from './publish-fixture.js'
 
 /** By which whoever puts the sequence right keeps all others out. */
-const lock = '7718266, 4'
+const lock = `select from waybill.locks where name = 'sequence' for update`
 
 describe.each(['pg18', 'pg15'] as const)('a database to which sequences did not come along, on %s', (server) => {
   let db: TestDatabase
@@ -26,13 +26,7 @@ describe.each(['pg18', 'pg15'] as const)('a database to which sequences did not 
     (
       await db.pool.query<{ target: unknown }>(`select target from waybill.audit where action = 'mend_sequence'`)
     ).rows.map(({ target }) => target)
-  const locks = async (): Promise<number> =>
-    (
-      await db.pool.query(
-        `select from pg_locks l join pg_database d on d.oid = l.database
-          where l.locktype = 'advisory' and l.classid = 7718266 and d.datname = current_database()`,
-      )
-    ).rowCount ?? 0
+  const locks = async (): Promise<number> => 1 - ((await db.pool.query(`${lock} skip locked`)).rowCount ?? 0)
 
   it.each([
     ['a plain publish', `select waybill.publish('new', '1')`],
@@ -63,7 +57,8 @@ describe.each(['pg18', 'pg15'] as const)('a database to which sequences did not 
     await withClient(db, async (client) => {
       await client.query('begin')
       await client.query(`select waybill.publish('new', '1')`)
-      // nobody waits for it
+      // nobody waits for it, and whoever mends the sequence at a start doesn't either
+      expect(await locks()).toBe(0)
       await db.pool.query(`select waybill.publish('new', '2')`)
       await client.query('rollback')
     })
@@ -72,11 +67,11 @@ describe.each(['pg18', 'pg15'] as const)('a database to which sequences did not 
 
   it('a publisher that is cancelled while another session puts it right leaves no lock, and the next one does it', async () => {
     await withClient(db, async (client) => {
-      await client.query(`select pg_advisory_lock(${lock})`)
+      await client.query(`begin; ${lock}`)
       await withClient(db, async (waiting) => {
         await waiting.query(`set statement_timeout = '200ms'`)
         await expect(waiting.query(`select waybill.publish('new', '1')`)).rejects.toMatchObject({ code: '57014' })
-        await client.query(`select pg_advisory_unlock(${lock})`)
+        await client.query('rollback')
         expect(await locks()).toBe(0)
         await waiting.query(`select waybill.publish('new', '2')`)
       })

@@ -82,7 +82,7 @@ describe('what is stored', () => {
     const larger = new Queue({ pool: database().pool, maxPayloadBytes: 2 ** 21 })
     await expect(larger.publish('size.more', `${most}x`, { tx })).rejects.toMatchObject({
       code: 'WAYBILL_PUBLISH_INVALID',
-      message: expect.stringContaining('waybill.max_payload_bytes') as string,
+      message: expect.stringContaining('waybill.set_limits') as string,
     })
   })
 

@@ -55,7 +55,7 @@ describe.each(['pg18', 'pg15'] as const)('a read of a lane, on %s', (server) => 
       async (nonce) =>
         (await new PostgresLogReader(pool(), nonce, 0).page({ ...around, delta: stragglers, after: 0 })).messages,
     ],
-    ['payloads', [], (nonce) => new PostgresLogReader(pool(), nonce).load([1, 2])],
+    ['payloads', { messages: [], later: [] }, (nonce) => new PostgresLogReader(pool(), nonce).load([1, 2])],
     ['a position', expect.objectContaining({ n: 0 }), (nonce) => loadPosition(pool(), lane, nonce)],
     ['a plan', { closing: false, paused: false, deltas: [] }, (nonce) => loadPlan(pool(), lane, 0, nonce)],
     ['what is parked', [], (nonce) => loadParked(pool(), lane, nonce)],
@@ -145,7 +145,7 @@ describe('pages that lanes share', () => {
         asked.push(nonce)
         return Promise.resolve({ messages: [], after: asked.length, drained: true, looked: 0, limit, span })
       },
-      load: () => Promise.resolve([]),
+      load: () => Promise.resolve({ messages: [], later: [] }),
     })
     const pages = new SharedPages(open, () => 3)
     const request = { ...around, delta: everythingAbove(0, { snapshot: '5:5:', floor: 9, ceiling: 9 }), after: 0 }

@@ -15,7 +15,7 @@ import { waitFor } from '../support/wait-for.js'
 /** Another stager's transaction, which goes on until it is let go. */
 async function stagerAtWork(pool: pg.Pool): Promise<() => Promise<void>> {
   const client = await pool.connect()
-  await client.query('begin; select pg_advisory_xact_lock(7718266, 1)')
+  await client.query(`begin; select from waybill.locks where name = 'stage' for update`)
   return async () => {
     await client.query('commit')
     client.release()

@@ -10,10 +10,36 @@ create table if not exists waybill.migrations (
 );
 insert into waybill.migrations (name) values ('20261122000000_log') on conflict do nothing;
 
+-- What one session at a time does: whoever does it has its row locked, until its transaction ends. Rows and not advisory
+-- locks, which any login may take and keep: who can't write to this table can't lock its rows.
+create table if not exists waybill.locks (
+  name  text primary key
+);
+insert into waybill.locks (name)
+values ('stage'), ('jobs'), ('partitions'), ('sequence'), ('roles'), ('rebase') on conflict do nothing;
+
+-- For what PostgreSQL's times reach and nothing of ours does: a hundred years are further ahead than any plan.
+create function waybill.is_time(t timestamptz) returns boolean language sql stable as $$
+  select isfinite(t) and t <= clock_timestamp() + interval '100 years'
+$$;
+-- So many milliseconds from now; what is no number, or is further ahead, is a hundred years.
+create function waybill.time_in(ms float8) returns timestamptz language sql volatile as $$
+  select case when ms is not null
+              then clock_timestamp() + greatest(least(ms, 3155760000000), 0) * interval '1 ms' end
+$$;
+
 -- ── The log ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 -- cache 1 and no cycle: a reader's floor relies on seq being drawn in order (with cache 20, 3,008 of 5,442 were lost).
 create sequence waybill.message_seq as bigint cache 1 no cycle;
+
+-- What no publisher can exceed and every reader counts on: 64 MiB and 1 MiB. (What is stored in so much less is compressed, and
+-- never more than 255 times as large.) Domains and not CHECKs of the tables, which PostgreSQL reads anew for each statement:
+-- 2 µs an insert in place of 32.
+create domain waybill.payload as json
+  constraint payload_size check (pg_column_size(value) <= 262144 or octet_length(value::text) <= 67108864);
+create domain waybill.headers as json
+  constraint headers_size check (pg_column_size(value) <= 4096 or octet_length(value::text) <= 1048576);
 
 -- xid before seq: whoever writes draws the xid first, so a later xid always has a later seq.
 create table waybill.messages (
@@ -22,8 +48,8 @@ create table waybill.messages (
   id            uuid        not null,
   topic         text        not null,
   key           text,
-  payload       json        not null,
-  headers       json,
+  payload       waybill.payload not null,
+  headers       waybill.headers,
   destinations  text[],
   created_at    timestamptz not null default clock_timestamp()
 ) partition by range (seq);
@@ -44,11 +70,11 @@ create table waybill.messages_tail partition of waybill.messages for values from
 -- Messages for later. The stager moves what is due into the log.
 create table waybill.scheduled (
   id            uuid        primary key,
-  run_at        timestamptz not null,
+  run_at        timestamptz not null check (isfinite(run_at)),
   topic         text        not null,
   key           text,
-  payload       json        not null,
-  headers       json,
+  payload       waybill.payload not null,
+  headers       waybill.headers,
   destinations  text[],
   ordinal       bigint      generated always as identity,
   created_at    timestamptz not null default clock_timestamp()
@@ -57,7 +83,7 @@ create index scheduled_run_at on waybill.scheduled (run_at, ordinal);
 
 create table waybill.dedupe_keys (
   topic       text        not null,
-  dedupe_key  text        not null,
+  dedupe_key  text        not null check (octet_length(dedupe_key) <= 1024),
   message_id  uuid        not null,
   expires_at  timestamptz not null,
   primary key (topic, dedupe_key)
@@ -329,8 +355,27 @@ $$;
 create function waybill.is_key(key text) returns boolean language sql immutable as $$
   select key is null or (key <> '' and octet_length(key) <= 1024 and key !~ '[\x01-\x1f\x7f]')
 $$;
-create function waybill.max_payload_bytes() returns int language sql stable as $$
-  select coalesce(nullif(current_setting('waybill.max_payload_bytes', true), '')::int, 1048576)
+-- Limits of publish. Constants, which cost nothing where they are asked, and which only the owner can replace: set_limits.
+create function waybill.max_payload_bytes() returns int language sql immutable as $$ select 1048576 $$;
+create function waybill.max_header_bytes() returns int language sql immutable as $$ select 65536 $$;
+
+-- Sets the limits of publish, from now on and for all; null leaves one as it is. For the owner of the schema. What is
+-- inserted without publish is held to the greatest that can be set here.
+create function waybill.set_limits(payload_bytes int default null, header_bytes int default null) returns void
+language plpgsql volatile
+as $$
+begin
+  if payload_bytes not between 1 and 67108864 or header_bytes not between 0 and 1048576 then
+    raise exception using errcode = '22023', message = format('waybill.set_limits: %s bytes of payload, %s of headers', payload_bytes, header_bytes),
+      hint = 'Give 1 to 67108864 bytes of payload, 0 to 1048576 of headers.';
+  end if;
+  if payload_bytes is not null then
+    execute format('create or replace function waybill.max_payload_bytes() returns int language sql immutable as $f$ select %s $f$', payload_bytes);
+  end if;
+  if header_bytes is not null then
+    execute format('create or replace function waybill.max_header_bytes() returns int language sql immutable as $f$ select %s $f$', header_bytes);
+  end if;
+end
 $$;
 
 -- Raises 22023 (invalid_parameter_value) with the field, what it got and the remedy. Takes what is to be published;
@@ -355,7 +400,7 @@ begin
   if octet_length(payload::text) > max_bytes then
     raise exception using errcode = '22023',
       message = format('waybill.publish: payload of %s bytes is larger than %s', octet_length(payload::text), max_bytes),
-      hint = 'Publish a reference to the data, or raise waybill.max_payload_bytes.';
+      hint = 'Publish a reference to the data, or raise the limit, as the owner: select waybill.set_limits(payload_bytes => …).';
   end if;
   if not waybill.is_key(key) then
     raise exception using errcode = '22023', message = format('waybill.publish: key %L is not valid', left(key, 300)),
@@ -366,12 +411,28 @@ begin
       raise exception using errcode = '22023', message = format('waybill.publish: headers are a JSON %s', json_typeof(headers)),
         hint = 'Give an object whose values are strings.';
     end if;
+    if octet_length(headers::text) > waybill.max_header_bytes() then
+      raise exception using errcode = '22023',
+        message = format('waybill.publish: headers of %s bytes are larger than %s', octet_length(headers::text), waybill.max_header_bytes()),
+        hint = 'Put it into the payload, or raise the limit, as the owner: select waybill.set_limits(header_bytes => …).';
+    end if;
+    -- an escape of U+0000, which is behind an even number of backslashes: text can't hold it
+    if headers::text ~ '(^|[^\\])(\\\\)*\\u0000' then
+      raise exception using errcode = '22023', message = 'waybill.publish: headers have U+0000', hint = 'Remove or encode it.';
+    end if;
+    if (select count(*) from json_object_keys(headers)) > 128 then
+      raise exception using errcode = '22023', message = 'waybill.publish: more than 128 headers', hint = 'Put them into the payload.';
+    end if;
     select h.key into bad from json_each(headers) h
      where h.key !~ '^[a-z0-9!#$%&''*+.^_`|~-]{1,128}$' or json_typeof(h.value) <> 'string' limit 1;
     if found then
       raise exception using errcode = '22023', message = format('waybill.publish: header %L is not valid', left(bad, 300)),
         hint = 'Names are lower-case HTTP tokens of up to 128 characters; values are strings.';
     end if;
+  end if;
+  if cardinality(destinations) > 1000 then
+    raise exception using errcode = '22023', message = 'waybill.publish: more than 1000 destinations',
+      hint = 'Name each of them once.';
   end if;
   if destinations is not null then
     select d into bad from unnest(destinations) d
@@ -380,6 +441,28 @@ begin
       raise exception using errcode = '22023', message = format('waybill.publish: destination %L is not known', bad),
         hint = 'Name destinations of the deployed configuration (waybill destinations lists them).';
     end if;
+  end if;
+end
+$$;
+
+-- Likewise for when it is published, and once.
+create function waybill.check_times(run_at timestamptz, dedupe_key text, dedupe_window interval) returns void
+language plpgsql stable
+as $$
+begin
+  if not waybill.is_time(run_at) then
+    raise exception using errcode = '22023', message = format('waybill.publish: run_at %s is not valid', run_at),
+      hint = 'Give a time within a hundred years from now, or null for at once.';
+  end if;
+  if dedupe_key = '' or octet_length(dedupe_key) > 1024 then
+    raise exception using errcode = '22023',
+      message = format('waybill.publish: dedupe_key has %s bytes', octet_length(dedupe_key)),
+      hint = 'Use 1 to 1024 bytes, or null to publish each time; a hash of a longer text will do.';
+  end if;
+  if dedupe_key is not null and (dedupe_window < interval '0' or dedupe_window > interval '100 years') then
+    raise exception using errcode = '22023',
+      message = format('waybill.publish: dedupe_window %s is not valid', dedupe_window),
+      hint = 'Give an interval of up to a hundred years, or null for 24 hours.';
   end if;
 end
 $$;
@@ -401,26 +484,28 @@ create function waybill.guard_sequence() returns void
 language plpgsql volatile
 as $$
 declare
-  mine boolean := false;
+  mine boolean;
+  found_right boolean;
+  mended jsonb;
   last bigint;
   used bigint;
   first bigint;
   ticket bigint;
 begin
   while not waybill.is_guarded() loop
+    mended := null;
     begin
-      -- not for the transaction, which may be long; and not waited for, so that nobody can be in a deadlock with it
-      mine := pg_try_advisory_lock(7718266, 4);
-      if not mine then
-        perform pg_sleep(0.005);
-      elsif not waybill.is_guarded() then
+      -- Given back with this block, as the transaction may be long; and not waited for, so that nobody can be in a deadlock
+      -- with it.
+      perform from waybill.locks k where k.name = 'sequence' for update skip locked;
+      mine := found;
+      found_right := waybill.is_guarded();
+      if mine and not found_right then
         select s.last_value - case when s.is_called then 0 else 1 end, u.seq into last, used
           from waybill.message_seq s, waybill.message_seq_used u;
         if last < used then
           perform setval('waybill.message_seq', used + 1000);
-          insert into waybill.audit (action, target, reason)
-          values ('mend_sequence', jsonb_build_object('from', last, 'least', used, 'to', used + 1000),
-                  'waybill.message_seq did not come along to this server');
+          mended := jsonb_build_object('from', last, 'least', used, 'to', used + 1000);
         end if;
         -- Tickets of the old server, which may have drawn more than came along, must silence no one who falls asleep here.
         select min(d.t), max(d.t) into first, ticket
@@ -438,14 +523,15 @@ begin
         -- last: what is drawn by those who see it is right
         perform setval('waybill.server_start', (date_part('epoch', pg_postmaster_start_time()) * 1e6)::bigint);
       end if;
-      if mine then
-        perform pg_advisory_unlock(7718266, 4);
-        mine := false;
-      end if;
-    exception when others or query_canceled then
-      if mine then perform pg_advisory_unlock(7718266, 4); end if;
-      raise;
+      -- what was set stays: sequences take nothing back
+      raise exception using errcode = 'WB000';
+    exception when sqlstate 'WB000' then null;
     end;
+    if mended is not null then
+      insert into waybill.audit (action, target, reason)
+      values ('mend_sequence', mended, 'waybill.message_seq did not come along to this server');
+    end if;
+    if not (mine or found_right) then perform pg_sleep(0.005); end if;
   end loop;
 end
 $$;
@@ -477,14 +563,15 @@ alter table waybill.messages alter column xid set default
 
 -- Publishes in the caller's transaction. Any language; EXECUTE is all that it takes.
 --   topic         what the message is about: order.created
---   payload       JSON, kept byte for byte; at most 1 MiB (waybill.max_payload_bytes)
+--   payload       JSON, kept byte for byte; at most 1 MiB (waybill.set_limits)
 --   key           messages with equal keys reach each destination in publish order; null: no order
---   headers       JSON object of strings, names in lower case
+--   headers       JSON object of up to 128 strings, names in lower case; at most 64 KiB (waybill.set_limits)
 --   id            uuid; drawn (v7) when null
---   run_at        not before this time; null or past: at once
---   dedupe_key    a second publish of the topic with it, within dedupe_window, writes nothing and returns the first id
+--   run_at        not before this time, of the next hundred years; null or past: at once
+--   dedupe_key    up to 1024 bytes: a second publish of the topic with it, within dedupe_window, writes nothing and returns the first id
 --   destinations  exactly these, in place of the routes
---   key_lock      take an advisory lock on the key until the transaction ends, so that publish order is commit order
+--   key_lock      take an advisory lock on the key until the transaction ends, so that publish order is commit order. Not a
+--                 row: it would be one for each key, and fail at REPEATABLE READ. Only those who ask for it wait for it
 -- Returns the id. Raises 22023 for what is not valid, and then has written nothing.
 create function waybill.publish(
   topic text,
@@ -515,6 +602,7 @@ begin
     return id;
   end if;
   if waybill.check_message(topic, payload, key, headers, destinations) is null then end if;
+  if waybill.check_times(run_at, dedupe_key, dedupe_window) is null then end if;
   if dedupe_key is not null then
     insert into waybill.dedupe_keys as k (topic, dedupe_key, message_id, expires_at)
     values (topic, dedupe_key, id, clock_timestamp() + coalesce(dedupe_window, interval '24 hours'))
@@ -583,6 +671,7 @@ begin
       targets := destinations[i];
       named := case when targets is null then null else array(select json_array_elements_text(targets)) end;
       if waybill.check_message(topics[i], payloads[i], keys[i], headers[i], named) is null then end if;
+      if waybill.check_times(run_ats[i], dedupe_keys[i], dedupe_windows[i]) is null then end if;
       result[i] := coalesce(ids[i], waybill.uuid_v7());
       later[i] := coalesce(run_ats[i] > now_at, false);
     end loop;
@@ -646,27 +735,39 @@ $$;
 --   batch      rows at most
 --   due_after  a low-water mark: rows due before it are not looked at (under a held snapshot the index is full of dead
 --              rows there: 38 ms for an empty look after 150,000 staged ones)
--- Returns how many were moved, the time up to which all was looked at, and the milliseconds until the next is due.
+-- Returns how many were moved, the time up to which all was looked at (null where another stager was at it: nothing was), and
+-- the milliseconds until the next is due.
 create function waybill.stage_scheduled(batch int, due_after timestamptz default '-infinity')
 returns table (staged int, staged_to timestamptz, next_in_ms float8)
 language plpgsql volatile
 as $$
+declare
+  at constant timestamptz := clock_timestamp();
 begin
   staged := 0;
-  staged_to := clock_timestamp();
-  if pg_try_advisory_xact_lock(7718266, 1) then
-    with due as (
-      delete from waybill.scheduled d
-       where d.id in (
-         select s.id from waybill.scheduled s where s.run_at >= due_after and s.run_at <= staged_to
-          order by s.run_at, s.ordinal limit batch)
-      returning d.*
-    )
-    insert into waybill.messages (id, topic, key, payload, headers, destinations)
-    select d.id, d.topic, d.key, d.payload, d.headers, d.destinations from due d order by d.run_at, d.ordinal;
-    get diagnostics staged = row_count;
+  staged_to := at;
+  -- asked first: a lock writes to its row
+  if exists (select from waybill.scheduled s where s.run_at >= due_after and s.run_at <= at) then
+    perform from waybill.locks k where k.name = 'stage' for update skip locked;
+    if found then
+      with due as (
+        delete from waybill.scheduled d
+         where d.id in (
+           select s.id from waybill.scheduled s where s.run_at >= due_after and s.run_at <= at
+            order by s.run_at, s.ordinal limit batch)
+        returning d.*
+      )
+      insert into waybill.messages (id, topic, key, payload, headers, destinations)
+      select d.id, d.topic, d.key, d.payload, d.headers, d.destinations from due d order by d.run_at, d.ordinal;
+      get diagnostics staged = row_count;
+    else
+      staged_to := null;
+    end if;
   end if;
-  select extract(epoch from s.run_at - clock_timestamp()) * 1000 into next_in_ms from waybill.scheduled s
+  -- an infinite time can't be subtracted from before PostgreSQL 17: a day is soon enough to look again
+  select extract(epoch from least(greatest(s.run_at, at - interval '1 day'), at + interval '1 day') - clock_timestamp()) * 1000
+    into next_in_ms
+    from waybill.scheduled s
    where s.run_at >= due_after order by s.run_at, s.ordinal limit 1;
   return next;
 end
@@ -795,7 +896,7 @@ begin
     insert into waybill.deliveries (destination, lane_id, seq, message_id, topic, key, state, attempt, next_attempt_at,
                                     error_code, error, fingerprint)
     select h.destination, d.lane, d.seq, d.id, d.topic, d.key, d.state, d.attempt,
-           clock_timestamp() + d."in" * interval '1 ms', d.code, d.error, d.fingerprint
+           waybill.time_in(d."in"), d.code, d.error, d.fingerprint
       from jsonb_to_recordset(p_parked) d(lane int, seq bigint, id uuid, topic text, key text, state text, attempt int,
            "in" float8, code text, error text, fingerprint text)
       join unnest(held, dests) h(lane, destination) using (lane)
@@ -805,7 +906,7 @@ begin
   if p_updated is not null then
     with done as (
       update waybill.deliveries x
-         set state = d.state, attempt = d.attempt, next_attempt_at = clock_timestamp() + d."in" * interval '1 ms',
+         set state = d.state, attempt = d.attempt, next_attempt_at = waybill.time_in(d."in"),
              error_code = d.code, error = d.error, fingerprint = d.fingerprint, updated_at = clock_timestamp()
         from jsonb_to_recordset(p_updated) d(lane int, seq bigint, id uuid, was int, state text, attempt int, "in" float8,
              code text, error text, fingerprint text)

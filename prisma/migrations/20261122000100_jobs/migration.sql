@@ -30,13 +30,13 @@ create table waybill.jobs (
   priority      smallint    not null default 0 check (priority between 0 and 3),
   name          text        not null check (name <> '' and length(name) <= 10000),
   key           text,
-  args          json        not null,
-  headers       json,
+  args          waybill.payload not null,
+  headers       waybill.headers,
   state         text        not null default 'available' check (state in
                   ('scheduled', 'available', 'executing', 'retryable', 'completed', 'cancelled', 'discarded')),
   attempt       int         not null default 0 check (attempt >= 0),
   max_attempts  int         not null default 20 check (max_attempts > 0),
-  run_at        timestamptz not null default clock_timestamp(),
+  run_at        timestamptz not null default clock_timestamp() check (isfinite(run_at)),
   claim         uuid,
   worker        uuid,
   claimed_at    timestamptz,
@@ -80,8 +80,9 @@ select nextval('waybill.jobs_asleep'), nextval('waybill.jobs_awake');
 --   args          JSON, kept byte for byte
 --   headers       JSON object of strings, or null
 --   max_attempts  starts before the job is discarded
---   run_ats       not before this time; null or past: at once
--- Returns the jobs' ids (uuid v7), in order. Raises 23502 or 23514 for what the table's constraints refuse.
+--   run_ats       not before this time, of the next hundred years; null or past: at once
+-- Returns the jobs' ids (uuid v7), in order. Raises 22023 for a time that is not valid and for what is too large, 23502 or 23514 for what the table's
+-- constraints refuse.
 create function waybill.job_insert(
   message_ids uuid[], queues text[], priorities int[], names text[], keys text[], args json[], headers json[],
   max_attempts int[], run_ats timestamptz[]
@@ -94,8 +95,23 @@ declare
   n constant int := coalesce(cardinality(queues), 0);
   now_at constant timestamptz := clock_timestamp();
   ids uuid[] := '{}';
+  bad int;
+  refusal text;
 begin
   if n = 0 then return ids; end if;
+  select u.i, case when not waybill.is_time(u.run_at) then format('run_at %s is not valid', u.run_at)
+                   else u.field || ' is too large' end into bad, refusal
+    from (select d.i, d.run_at,
+                 case when pg_column_size(d.args) > 262144 and octet_length(d.args::text) > 67108864 then 'args'
+                      when pg_column_size(d.headers) > 4096 and octet_length(d.headers::text) > 1048576 then 'headers'
+                      when octet_length(d.queue) > 4096 then 'queue' when octet_length(d.key) > 4096 then 'key' end as field
+            from unnest(args, headers, queues, keys, run_ats) with ordinality d(args, headers, queue, key, run_at, i)) u
+   where u.field is not null or not waybill.is_time(u.run_at) limit 1;
+  if found then
+    raise exception using errcode = '22023', message = format('waybill.job_insert: %s (element %s of %s)', refusal, bad, n),
+      hint = 'Give up to 64 MiB of arguments, 1 MiB of headers, 4096 bytes of a queue''s name and of a key; and a time within a hundred years, or null for at once.',
+      column = bad::text;
+  end if;
   select array_agg(waybill.uuid_v7()) into ids from generate_series(1, n);
   insert into waybill.jobs (id, message_id, queue, priority, name, key, args, headers, max_attempts, state, run_at)
   select d.id, coalesce(d.message_id, d.id), d.queue, d.priority, d.name, d.key, d.args, d.headers, d.max_attempts,
@@ -257,7 +273,7 @@ begin
                   order by r.run_at limit wanted
                   for update skip locked))
         returning j.id, j.message_id, j.priority, j.name, j.key, j.args::text, j.headers::text, j.attempt, j.max_attempts,
-                  j.run_at, j.created_at;
+                  case when isfinite(j.run_at) then j.run_at else 'epoch' end, j.created_at;
     else
       return query
         update waybill.jobs j
@@ -271,7 +287,7 @@ begin
                   order by r.run_at limit wanted
                   for update skip locked))
         returning j.id, j.message_id, j.priority, j.name, j.key, j.args::text, j.headers::text, j.attempt, j.max_attempts,
-                  j.run_at, j.created_at;
+                  case when isfinite(j.run_at) then j.run_at else 'epoch' end, j.created_at;
     end if;
     get diagnostics taken = row_count;
     wanted := wanted - taken;
@@ -355,7 +371,7 @@ begin
        set state = waybill.job_state_after(a.outcome, j.attempt, j.max_attempts),
            attempt = j.attempt - (a.outcome in ('snooze', 'release'))::int,
            run_at = case when a.outcome in ('retry', 'snooze', 'release')
-                         then clock_timestamp() + coalesce(a.in_ms, 0) * interval '1 ms' else j.run_at end,
+                         then waybill.time_in(coalesce(a.in_ms, 0)) else j.run_at end,
            finished_at = case when waybill.job_state_after(a.outcome, j.attempt, j.max_attempts)
                                    in ('completed', 'cancelled', 'discarded') then clock_timestamp() end,
            errors = case when a.code is null then j.errors else waybill.job_error(j.errors, j.attempt, a.code, a.message) end,
@@ -384,7 +400,8 @@ declare
   w uuid;
   s text;
 begin
-  if not pg_try_advisory_xact_lock(7718266, 2) then return null; end if;
+  perform from waybill.locks k where k.name = 'jobs' for update skip locked;
+  if not found then return null; end if;
   -- a snapshot that has the claim has the worker that was registered before it: one that is missing has ended
   for w in select distinct j.worker from waybill.jobs j
             where j.claim is not null and not exists (select from waybill.workers x where x.id = j.worker) loop
@@ -393,7 +410,7 @@ begin
   foreach s in array array['completed', 'cancelled'] loop
     delete from waybill.jobs d where d.id = any(array(
       select j.id from waybill.jobs j
-       where j.state = s and j.finished_at < clock_timestamp() - p_retention_ms * interval '1 ms' and j.finished_at is not null
+       where j.state = s and j.finished_at < clock_timestamp() - least(greatest(p_retention_ms, 0), 3155760000000) * interval '1 ms' and j.finished_at is not null
        order by j.finished_at limit p_batch - deleted
        for update skip locked));
     get diagnostics n = row_count;

@@ -10,6 +10,12 @@ create table if not exists waybill.migrations (
 );
 insert into waybill.migrations (name) values ('20261122000500_inbox') on conflict do nothing;
 
+-- What one session at a time does: whoever does it has its row locked. See the log's.
+create table if not exists waybill.locks (
+  name  text primary key
+);
+insert into waybill.locks (name) values ('inbox'), ('roles') on conflict do nothing;
+
 -- ── Generations ──────────────────────────────────────────────────────────────────────────────────────────────────
 -- What was claimed, in one partition after another: generations, so that old claims go with their table. A unique index
 -- can't reach over partitions, so a claim looks into all of them and inserts into the current one. For two claims of one
@@ -50,7 +56,7 @@ insert into waybill.inbox_generations (generation, opened_at, mark) values (1, c
 
 create table waybill.inbox_settings (
   one        boolean  primary key default true check (one),
-  retention  interval not null default '30 days' check (retention >= interval '1 hour')
+  retention  interval not null default '30 days' check (retention between interval '1 hour' and interval '100 years')
 );
 comment on column waybill.inbox_settings.retention is 'How long a claim is remembered, at least. Stored, so that all who run waybill.inbox_maintain agree.';
 insert into waybill.inbox_settings default values;
@@ -203,7 +209,8 @@ begin
     raise exception using errcode = '25001', message = 'waybill.inbox_maintain: the transaction has written before, or keeps one snapshot',
       hint = 'Call it in a READ COMMITTED transaction of its own.';
   end if;
-  if not pg_try_advisory_xact_lock(7718266, 7) then return jsonb_build_object('ran', false); end if;
+  perform from waybill.locks k where k.name = 'inbox' for update skip locked;
+  if not found then return jsonb_build_object('ran', false); end if;
   select s.retention into kept from waybill.inbox_settings s;
   -- behind only where the sequence did not come along with the tables
   select greatest(coalesce(pg_sequence_last_value('waybill.inbox_step'), 2), 2 * max(g.generation) - 1) into step

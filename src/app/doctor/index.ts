@@ -8,6 +8,7 @@ import { dispatchersCheck, lanesCheck, maintenanceCheck } from './lanes.js'
 import { notificationsCheck } from './notifications.js'
 import { diskCheck, partitionsCheck } from './partitions.js'
 import { driftCheck, migrationsCheck, sequenceCheck } from './schema.js'
+import { scheduledCheck } from './scheduled.js'
 import { clockCheck, settingsCheck, transactionsCheck } from './server.js'
 
 export { type Examination, type Finding, type Level } from './finding.js'
@@ -25,6 +26,7 @@ const checks: readonly Check[] = [
   maintenanceCheck,
   inboxCheck,
   jobsCheck,
+  scheduledCheck,
   diskCheck,
   transactionsCheck,
   clockCheck,

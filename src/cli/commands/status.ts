@@ -34,7 +34,8 @@ export const register = defineCommand({
     '  rate    deliveries a second over the last minute',
     '  keys    keys whose later messages wait (held) behind one that failed',
     '',
-    'Below: jobs that are due and wait, as no live worker has a handler for their name.',
+    'Below: scheduled messages that are due and not in the log; jobs that are due and wait,',
+    'as no live worker has a handler for their name.',
   ].join('\n'),
   options: {
     destination: option.text({ summary: 'only its lanes', value: 'name' }),
@@ -42,13 +43,18 @@ export const register = defineCommand({
     every: option.duration({ summary: 'with --watch: how often', default: 2000 }),
   },
   async run({ schema, out, io }, _args, { destination, watch, every }) {
-    const { describeUnhandled, listLanes, listUnhandledJobs } = await import('../../app/inspect.js')
+    const { describeOverdue, describeUnhandled, listLanes, listUnhandledJobs, scheduledOverdue } =
+      await import('../../app/inspect.js')
     const pool = await schema()
     if (destination !== undefined) await requireDestination(pool, destination)
     for (;;) {
       const lanes = await listLanes(pool, destination)
       const waiting = out.json || destination !== undefined ? [] : (await listUnhandledJobs(pool)).slice(0, maxNames)
-      const tellWaiting = (): void => waiting.forEach((jobs) => out.note(describeUnhandled(jobs)))
+      const overdue = out.json || destination !== undefined ? null : await scheduledOverdue(pool)
+      const tellWaiting = (): void => {
+        if (overdue !== null) out.note(describeOverdue(overdue))
+        waiting.forEach((jobs) => out.note(describeUnhandled(jobs)))
+      }
       if (!watch) {
         out.table(lanes, laneColumns, 'no lanes: nothing has been deployed yet')
         return tellWaiting()

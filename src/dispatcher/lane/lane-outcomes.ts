@@ -26,6 +26,8 @@ export interface LaneOutcomesOptions {
 
 /** An attempt that was put back without an outcome is not made again sooner. */
 const putBackMs = 250
+/** Bytes that may stay in memory with an entry that is settled, until all before it are. */
+const lightBytes = 4096
 
 /** What is charged: a message, where it stands, and how long its answer took. */
 type Charged = Pick<Suspicion, 'entry' | 'parked' | 'message' | 'ms'>
@@ -156,6 +158,7 @@ export class LaneOutcomes {
     entry.state = 'settled'
     this.#o.commits.progress = true
     this.#o.ready.release(entry)
+    if (entry.message.bytes > lightBytes) entry.message = entry.message.withoutContent()
   }
 
   /** An operator gave it up: it is not sent any more. One that is under way may still get through. */

@@ -121,11 +121,15 @@ export class LaneParked {
     for (const [id, row] of stored) if (!this.#byId.has(id) && !settled.has(id)) this.#adopt(row)
   }
 
-  /** Reads the payloads of parked deliveries. One that is past retention is dead: its payload is gone. */
+  /**
+   * Reads the payloads of parked deliveries. One that is past retention is dead: its payload is gone. Those that there was no
+   * room for stay due.
+   */
   async load(parked: readonly ParkedEntry[]): Promise<Entry[]> {
     const missing = parked.filter((entry) => !entry.message)
     const loaded = await this.#o.reader.load(missing.map((entry) => entry.seq))
-    const messages = new Map(loaded.map((message) => [idOf(message), message]))
+    const messages = new Map(loaded.messages.map((message) => [idOf(message), message]))
+    const later = new Set(loaded.later.map(idOf))
     const entries: Entry[] = []
     for (const entry of parked) {
       if (this.isDropped(entry)) {
@@ -136,6 +140,9 @@ export class LaneParked {
       if (entry.message) {
         entry.message.attempt = entry.attempt + 1
         entries.push(retryEntry(entry.message, entry))
+      } else if (later.has(idOf(entry))) {
+        entry.sending = false
+        this.#set.touch(entry)
       } else {
         this.#expired(entry)
       }

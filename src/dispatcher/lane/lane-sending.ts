@@ -29,10 +29,10 @@ export interface LaneSendingOptions {
   readonly kick: () => void
 }
 
-/** Bytes of payload read and not settled, at most (but for one page). */
+/** Bytes of payloads and headers read and not settled, at most (but for one page). */
 const windowBytes = 32 * 1024 * 1024
 /**
- * Bytes of payload in one call of the adapter, at most (but for one message): what it makes of them, as the parameters of a
+ * Bytes of payloads and headers in one call of the adapter, at most (but for one message): what it makes of them, as the parameters of a
  * statement or the body of a request, is in memory several times at once.
  */
 const batchBytes = 4 * 1024 * 1024
@@ -110,7 +110,7 @@ export class LaneSending {
       if (this.#o.parked.holds(entry.message.key)) this.#o.outcomes.hold(entry)
       else if (this.#isSound(entry)) {
         batch.push(entry)
-        bytes += entry.message.payload.length
+        bytes += entry.message.bytes
       }
     }
     return batch

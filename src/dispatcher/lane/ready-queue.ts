@@ -10,7 +10,8 @@ export class ReadyQueue {
   readonly #busy = new Map<string, Entry[]>()
   /** Where several of a key may be out: the messages that were set aside, by key. */
   readonly #aside = new Map<string, Entry>()
-  #ready: Entry[] = []
+  /** Before the head undefined: what was taken out must not stay in memory (1,024 messages of a megabyte did). */
+  #ready: (Entry | undefined)[] = []
   #head = 0
   #bytes = 0
 
@@ -19,7 +20,7 @@ export class ReadyQueue {
     this.#serial = serial
   }
 
-  /** Bytes of payload that were added and not released, as JavaScript counts them. */
+  /** Bytes of payloads and headers that were added and not released, as JavaScript counts them. */
   get bytes(): number {
     return this.#bytes
   }
@@ -29,8 +30,8 @@ export class ReadyQueue {
   }
 
   add(entry: Entry): void {
-    const { key, payload } = entry.message
-    this.#bytes += payload.length
+    const { key, bytes } = entry.message
+    this.#bytes += bytes
     if (this.#serial && key !== null) {
       const waiting = this.#busy.get(key)
       if (waiting) {
@@ -46,8 +47,8 @@ export class ReadyQueue {
 
   /** The entry is settled, its key is free: the next of it may go. */
   release(entry: Entry): void {
-    const { key, payload } = entry.message
-    this.#bytes -= payload.length
+    const { key, bytes } = entry.message
+    this.#bytes -= bytes
     if (key === null) return
     if (!this.#serial) return this.#free(entry, key)
     let next = this.#busy.get(key)?.shift()
@@ -64,7 +65,7 @@ export class ReadyQueue {
   shift(): Entry | undefined {
     const entry = this.#ready[this.#head]
     if (!entry) return undefined
-    this.#head++
+    this.#ready[this.#head++] = undefined
     if (this.#head > 1024 && this.#head * 2 > this.#ready.length) this.#compact()
     return entry
   }
@@ -75,7 +76,7 @@ export class ReadyQueue {
       if (entry.message.key !== null) this.#free(entry, entry.message.key)
     const back = this.#aside.size > 0 ? entries.filter((entry) => !this.#waits(entry)) : entries
     for (const entry of back) entry.state = 'ready'
-    this.#ready = [...back, ...this.#ready.slice(this.#head)].sort((a, b) => a.ordinal - b.ordinal)
+    this.#ready = [...back, ...this.#rest()].sort((a, b) => a.ordinal - b.ordinal)
     this.#head = 0
   }
 
@@ -85,7 +86,7 @@ export class ReadyQueue {
     if (this.#serial || key === null || this.#aside.has(key)) return
     this.#aside.set(key, entry)
     this.#busy.set(key, [])
-    const rest = this.#ready.slice(this.#head).filter((other) => !this.#waits(other))
+    const rest = this.#rest().filter((other) => !this.#waits(other))
     this.#ready = rest
     this.#head = 0
   }
@@ -100,7 +101,7 @@ export class ReadyQueue {
   drop(entry: Entry): void {
     if (entry.state === 'waiting') {
       entry.state = 'settled' // its place in the line is skipped when it comes
-      this.#bytes -= entry.message.payload.length
+      this.#bytes -= entry.message.bytes
     } else if (this.take(entry)) {
       this.release(entry)
     }
@@ -116,7 +117,7 @@ export class ReadyQueue {
   /** What may be sent ahead of everything else, in read order: of a key, where order matters, the first alone. */
   candidates(byKey: boolean, holds: (key: string | null) => boolean): Entry[] {
     const seen = new Set<string>()
-    return this.#ready.slice(this.#head).filter(({ message: { key } }) => {
+    return this.#rest().filter(({ message: { key } }) => {
       if (key === null || !byKey) return true
       if (seen.has(key)) return false
       seen.add(key)
@@ -153,8 +154,12 @@ export class ReadyQueue {
     this.putBack(line.filter(({ state }) => state !== 'settled'))
   }
 
+  #rest(): Entry[] {
+    return this.#ready.slice(this.#head) as Entry[]
+  }
+
   #compact(): void {
-    this.#ready = this.#ready.slice(this.#head)
+    this.#ready = this.#rest()
     this.#head = 0
   }
 }

@@ -7,7 +7,8 @@ export type EntryState = 'waiting' | 'ready' | 'sending' | 'suspect' | 'settled'
 
 /** A message that was read and is not yet behind the cursor. */
 export interface Entry {
-  readonly message: LogMessage
+  /** Once it is settled and was large: without its payload, which would stay while an older one holds the window. */
+  message: LogMessage
   readonly delta: Delta | undefined
   /** Counts up in read order: (delta, seq), not seq. */
   readonly ordinal: number
@@ -55,7 +56,8 @@ export interface LowWater {
  * last point before which everything is settled (delivered, or written down as parked).
  */
 export class Window {
-  #items: (Entry | PageEnd)[] = []
+  /** Before the head undefined: what was taken off must not stay in memory. */
+  #items: (Entry | PageEnd | undefined)[] = []
   #head = 0
   #size = 0
   #ordinal = 0
@@ -103,7 +105,7 @@ export class Window {
   /** Takes what is settled off the front; the mark that can now be stored, or undefined when nothing moved. */
   advance(): LowWater | undefined {
     let mark: LowWater | undefined
-    for (let item = this.#items[this.#head]; item; item = this.#items[++this.#head]) {
+    for (let item = this.#items[this.#head]; item; item = this.#next()) {
       if ('after' in item) {
         mark = item
         continue
@@ -121,5 +123,10 @@ export class Window {
       this.#head = 0
     }
     return mark
+  }
+
+  #next(): Entry | PageEnd | undefined {
+    this.#items[this.#head] = undefined
+    return this.#items[++this.#head]
   }
 }

@@ -2,6 +2,7 @@ import type pg from 'pg'
 import { backoffDelay } from '../../core/backoff.js'
 import { systemClock, type Clock } from '../../core/clock.js'
 import { codeOf } from '../../core/errors.js'
+import { takeLock } from '../../db/lock.js'
 import { loadSql } from '../../db/sql.js'
 import type { RangeTable } from './range-table.js'
 import { beginSql } from '../../db/transaction.js'
@@ -30,8 +31,6 @@ export class PlanStale extends Error {
   override name = 'PlanStale'
 }
 
-/** The advisory lock (7718266, 3) keeps two that change partitions from waiting for each other's table locks. */
-const partitionLock = '7718266, 3'
 const holdersSql = loadSql(import.meta.url, './lock_holders.sql')
 
 /**
@@ -73,7 +72,8 @@ async function attemptOnce<T>(
   try {
     await client.query(`set local lock_timeout = ${Math.round(lockTimeoutMs)}; set local search_path = pg_catalog;
       set local client_min_messages = warning`)
-    await client.query(`select pg_advisory_xact_lock(${partitionLock})`)
+    // two that change partitions would wait for each other's table locks
+    await takeLock(client, 'partitions')
     const done = await work()
     await client.query('commit')
     return { done }
