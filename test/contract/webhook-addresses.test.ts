@@ -86,6 +86,7 @@ test('the address of the connected socket is looked at, whatever name resolution
   // the first look (the resolved address) passes, the second (the socket) does not: a name that was bound anew
   const guard = Object.assign(new AddressGuard(), {
     refusal: (address: string) => (asked.push(address) > 1 ? 'loopback' : undefined),
+    isAllowListed: () => true,
   })
   const connect = guardedConnector({ guard, allowHttp: true }, { timeout: 2000 })
   const target = { hostname: 'localhost', host: 'localhost', protocol: 'http:', port: String(receiver.port) }

@@ -4,6 +4,7 @@ import type { ISocketFactory, Kafka, KafkaConfig, logCreator, Producer } from 'k
 import { messageOf } from '../../core/errors.js'
 import { loadPeer } from '../../core/load-peer.js'
 import { within } from '../../core/within.js'
+import { lookups } from '../../network/lookups.js'
 import type { KafkaSettings } from '../../config/destinations/kafka.js'
 import { tlsOptions } from '../../config/destinations/tls.js'
 import type { AdapterContext } from '../contract.js'
@@ -159,9 +160,10 @@ function socketFactory(sockets: Set<Socket>): ISocketFactory {
   return ({ host, port, ssl, onConnect }) => {
     // kafkajs's types leave out that `ssl` is null without TLS.
     const tls = ssl as ConnectionOptions | null
+    const { lookup } = lookups
     const socket = tls
-      ? connectTls({ host, port, ...(isIP(host) === 0 && { servername: host }), ...tls }, onConnect)
-      : connectTcp({ host, port }, onConnect)
+      ? connectTls({ host, port, lookup, ...(isIP(host) === 0 && { servername: host }), ...tls }, onConnect)
+      : connectTcp({ host, port, lookup }, onConnect)
     socket.setNoDelay(true)
     socket.setKeepAlive(true, 60_000)
     sockets.add(socket)

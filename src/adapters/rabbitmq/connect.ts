@@ -1,5 +1,6 @@
 import type { ChannelModel, ConfirmChannel } from 'amqplib'
 import { loadPeer } from '../../core/load-peer.js'
+import { lookups } from '../../network/lookups.js'
 import type { RabbitmqSettings } from '../../config/destinations/rabbitmq.js'
 import { tlsOptions } from '../../config/destinations/tls.js'
 import { gatherWrites, hangUp } from './socket.js'
@@ -22,6 +23,7 @@ export async function open(settings: RabbitmqSettings, destination: string): Pro
     timeout: settings.connectTimeout,
     noDelay: true,
     keepAlive: true,
+    lookup: lookups.lookup,
     clientProperties: { connection_name: `waybill:${destination}` },
     ...(settings.tls && tlsOptions(settings.tls)),
   })

@@ -1,8 +1,10 @@
-import { lookup as dnsLookup, type LookupAddress } from 'node:dns'
+import type { LookupAddress } from 'node:dns'
 import type { LookupFunction } from 'node:net'
 import { buildConnector } from 'undici'
 import { type AddressGuard, literalAddress } from '../../core/address-guard.js'
 import { WaybillError } from '../../core/errors.js'
+import { lookups } from '../../network/lookups.js'
+import { isOwnAddress } from '../../network/own-addresses.js'
 
 /** Which addresses a destination may connect to. */
 export interface ConnectPolicy {
@@ -25,7 +27,13 @@ export function refuse(
       `${where} is a ${reason} address, which is blocked; if it is yours, name its network in allowNetworks`,
     )
   }
-  if (protocol === 'https:' || policy.allowHttp || policy.guard.isAllowListed(address)) return undefined
+  if (policy.guard.isAllowListed(address)) return undefined
+  if (isOwnAddress(address)) {
+    return blocked(
+      `${where} is an address of this machine itself, which is blocked; if it is meant, name it in allowNetworks`,
+    )
+  }
+  if (protocol === 'https:' || policy.allowHttp) return undefined
   return blocked(`${where} is not in allowNetworks, so that it needs https; use https, or set allowHttp`)
 }
 
@@ -45,8 +53,8 @@ export function refuseLiteral(policy: ConnectPolicy, url: URL): WaybillError | u
  */
 export function guardedLookup(policy: ConnectPolicy, protocol: string): LookupFunction {
   return (hostname, options, callback) => {
-    dnsLookup(hostname, { ...options, all: true }, (error, found) => {
-      if (error) return callback(error, [])
+    lookups.lookup(hostname, { ...options, all: true }, (error, found) => {
+      if (error || typeof found === 'string') return callback(error, [])
       const permitted: LookupAddress[] = []
       let refusal: WaybillError | undefined
       for (const entry of found) {
