@@ -19,6 +19,8 @@ test('everything but the URL has a default', () => {
     tls: {},
     headers: {},
     concurrency: 16,
+    keepAlive: true,
+    connectionLifetimeMs: 120_000,
     timeoutMs: 10_000,
     maxRetryAfterMs: 3_600_000,
     deadOn: [],

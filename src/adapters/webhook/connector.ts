@@ -14,12 +14,7 @@ export interface ConnectPolicy {
 }
 
 /** Why `address` may not be connected to, as an error that names the remedy; undefined when it may. */
-export function refuse(
-  policy: ConnectPolicy,
-  protocol: string,
-  host: string,
-  address: string,
-): WaybillError | undefined {
+function refuse(policy: ConnectPolicy, protocol: string, host: string, address: string): WaybillError | undefined {
   const where = host === address ? address : `${host} (${address})`
   const reason = policy.guard.refusal(address)
   if (reason) {
@@ -70,6 +65,18 @@ export function guardedLookup(policy: ConnectPolicy, protocol: string): LookupFu
   }
 }
 
+/** Why a connected socket may not be used. */
+export function refuseSocket(
+  policy: ConnectPolicy,
+  protocol: string,
+  host: string,
+  remoteAddress: string | undefined,
+): Error | undefined {
+  // the peer is gone already: there is no address to look at
+  if (remoteAddress === undefined) return closedAtOnce(host)
+  return refuse(policy, protocol, host, remoteAddress)
+}
+
 function noAddress(hostname: string): NodeJS.ErrnoException {
   return Object.assign(new Error(`${hostname} has no address`), { code: 'ENOTFOUND' })
 }
@@ -99,11 +106,7 @@ export function guardedConnector(
     if (literal || !connect) return callback(literal ?? blocked(`${target.protocol} is neither http nor https`), null)
     connect(target, (error, socket) => {
       if (error) return callback(error, null)
-      const { remoteAddress } = socket
-      const refusal =
-        remoteAddress === undefined
-          ? closedAtOnce(target.hostname) // the peer is gone already: there is no address to look at
-          : refuse(policy, target.protocol, target.hostname, remoteAddress)
+      const refusal = refuseSocket(policy, target.protocol, target.hostname, socket.remoteAddress)
       if (!refusal) return callback(null, socket)
       socket.destroy()
       callback(refusal, null)

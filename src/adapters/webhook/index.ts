@@ -1,4 +1,3 @@
-import { Pool } from 'undici'
 import { tlsOptions } from '../../config/destinations/tls.js'
 import { parseEndpoint, type WebhookSettings } from '../../config/destinations/webhook.js'
 import { AddressGuard } from '../../core/address-guard.js'
@@ -8,6 +7,7 @@ import { WebhookAdapter } from './adapter.js'
 import { type Authorization, fixedAuthorization } from './authorization.js'
 import { type ConnectPolicy, guardedConnector } from './connector.js'
 import type { Endpoint } from './exchange.js'
+import { Connections } from './connections.js'
 import { ClientCredentials } from './oauth2.js'
 import { createHeaderBuilder } from './request-headers.js'
 import { TokenBucket } from './token-bucket.js'
@@ -19,7 +19,7 @@ export const webhookAdapter: AdapterFactory<WebhookSettings> = {
   create: (settings, context) => createWebhookAdapter(settings, context),
 }
 
-function createWebhookAdapter(settings: WebhookSettings, { destination }: AdapterContext): WebhookAdapter {
+function createWebhookAdapter(settings: WebhookSettings, { destination, logger }: AdapterContext): WebhookAdapter {
   const url = parseEndpoint(settings.url)
   if (!url) {
     const problem = { path: `destinations.${destination}.url`, message: 'must be an absolute http or https URL' }
@@ -27,33 +27,29 @@ function createWebhookAdapter(settings: WebhookSettings, { destination }: Adapte
   }
   const policy: ConnectPolicy = { guard: new AddressGuard(settings.allowNetworks), allowHttp: settings.allowHttp }
   const { rateLimit } = settings
-  const pool = createPool(url, settings, policy)
+  const connections = new Connections({
+    origin: url.origin,
+    limit: settings.concurrency,
+    keepAlive: settings.keepAlive,
+    lifetimeMs: settings.connectionLifetimeMs,
+    connect: guardedConnector(policy, { timeout: settings.timeoutMs, ...tlsOptions(settings.tls) }),
+    onSurplus: () =>
+      logger.warn(
+        { destination },
+        'the endpoint sent more than its answer; for 10 minutes each request gets a connection of its own',
+      ),
+  })
   return new WebhookAdapter({
     destination,
-    endpoint: createEndpoint(url, pool, settings, policy),
-    pool,
+    endpoint: createEndpoint(url, settings, policy),
+    connections,
     concurrency: settings.concurrency,
     bucket: rateLimit && new TokenBucket(rateLimit.perSecond, rateLimit.burst, performance.now()),
   })
 }
 
-function createPool(url: URL, settings: WebhookSettings, policy: ConnectPolicy): Pool {
-  return new Pool(url.origin, {
-    connections: settings.concurrency,
-    // a POST behind another on one connection would share its fate
-    pipelining: 1,
-    // an exchange has one limit for everything, body included, and undici's timers tick once a second
-    headersTimeout: 0,
-    bodyTimeout: 0,
-    // less than what common servers and load balancers keep a connection for
-    keepAliveTimeout: 4000,
-    connect: guardedConnector(policy, { timeout: settings.timeoutMs, ...tlsOptions(settings.tls) }),
-  })
-}
-
-function createEndpoint(url: URL, pool: Pool, settings: WebhookSettings, policy: ConnectPolicy): Endpoint {
+function createEndpoint(url: URL, settings: WebhookSettings, policy: ConnectPolicy): Endpoint {
   return {
-    dispatcher: pool,
     origin: url.origin,
     path: url.pathname + url.search,
     buildHeaders: createHeaderBuilder(settings),

@@ -32,11 +32,12 @@ export interface Answer {
 /** What an answer that is not 2xx means. `endpoint` is scheme and host only: paths and queries may carry tokens. */
 export function outcomeOfStatus(endpoint: string, answer: Answer, deadOn: ReadonlySet<number>): Failed {
   const { status, excerpt } = answer
-  const remedy = misconfigured.get(status) ?? (status < 400 ? 'redirects are not followed' : undefined)
-  const text = [`POST ${endpoint} answered ${status}`, remedy, excerpt && JSON.stringify(excerpt)]
+  const remedy = misconfigured.get(status) ?? (status >= 300 && status < 400 ? 'redirects are not followed' : undefined)
+  const digits = String(status).padStart(3, '0')
+  const text = [`POST ${endpoint} answered ${digits}`, remedy, excerpt && JSON.stringify(excerpt)]
     .filter(Boolean)
     .join(': ')
-  const failure = { code: `HTTP_${status}`, message: text }
+  const failure = { code: `HTTP_${digits}`, message: text }
   if (deadOn.has(status)) return { kind: 'dead', failure }
   if (misconfigured.has(status)) return { kind: 'misconfigured', failure }
   const kind = pausing.has(status) ? 'pause' : 'retry'
@@ -67,6 +68,19 @@ function firstOf(error: unknown): unknown {
 /** The connection was lost before an answer came: a keep-alive connection may have been closed as it was used again. */
 export function isConnectionLost(error: unknown): boolean {
   return codes.get(codeOf(error) ?? '') === 'CONNECTION_RESET'
+}
+
+/** The parser could make nothing of what came. */
+export function isProtocolError(error: unknown): boolean {
+  return error instanceof errors.HTTPParserError || codes.get(codeOf(error) ?? '') === 'HTTP_PROTOCOL'
+}
+
+/** HTTP answered, so something took the request; what became of the message can't be read. Once each attempt, then it is dead. */
+export function unreadable(endpoint: string): Failed {
+  return {
+    kind: 'retry',
+    failure: { code: 'HTTP_PROTOCOL', message: `POST ${endpoint} answered with a status line that cannot be read` },
+  }
 }
 
 /** What an error without any answer means. Certificates apart, nothing tells whether it is this message: it pauses. */

@@ -110,6 +110,10 @@ export const webhookSettings = z
       .optional(),
     /** Whole time of a request: connecting, sending and the answer with its body. Milliseconds, 1–600,000. Default 10,000. */
     timeoutMs: wholeNumber(1, 600_000).default(10_000),
+    /** Whether connections serve more than one request. Without, no byte of an answer can be taken for another's. Default true. */
+    keepAlive: flag.default(true),
+    /** A connection that is older serves no further request, so that a name that moves is followed. Milliseconds, 1,000–86,400,000. Default 120,000. */
+    connectionLifetimeMs: wholeNumber(1000, 86_400_000).default(120_000),
     /** A longer `Retry-After` counts as this long. Milliseconds, 0–86,400,000. Default 3,600,000. */
     maxRetryAfterMs: wholeNumber(0, 86_400_000).default(3_600_000),
     /** Statuses after which no retry of the message helps, 300–599: it is dead at once. Default: none. */
