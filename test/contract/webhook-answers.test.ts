@@ -90,13 +90,14 @@ describe('the status line is the answer, whatever the HTTP client makes of the r
 
   test('byte by byte, an answer reads the same', async () => {
     const text = lines('\nHTTP/1.1 100 Continue\n\nHTTP/1.1 201 Made\nContent-Length: 2\n\nok')
-    const server = await rawServer(async (socket) => {
+    const slowly = async (socket: Socket): Promise<void> => {
       socket.setNoDelay(true)
       for (const byte of text) {
         socket.write(byte)
         await sleep(1)
       }
-    })
+    }
+    const server = await rawServer((socket) => void slowly(socket))
     const outcome = await deliverOne(createWebhook({ url: server.url, timeoutMs: 5000 }))
     expect(outcome).toMatchObject({ kind: 'delivered', receipt: { status: 201 } })
     expect(server.requests).toHaveLength(1)

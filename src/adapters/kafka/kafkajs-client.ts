@@ -139,7 +139,7 @@ class KafkajsClient implements KafkaClient {
 function connection(settings: KafkaSettings): KafkaConfig {
   const { brokers, clientId, ssl, sasl, connectionTimeout, requestTimeout } = settings
   const config: KafkaConfig = {
-    brokers: [...brokers],
+    brokers: brokers.map(writtenForKafkajs),
     clientId,
     connectionTimeout,
     authenticationTimeout: connectionTimeout,
@@ -155,9 +155,22 @@ function connection(settings: KafkaSettings): KafkaConfig {
   return config
 }
 
+const literal = '.ipv6'
+
+/** kafkajs cuts a broker at its first colon: an IPv6 address gets through as a name, which the socket reads back. */
+function writtenForKafkajs(broker: string): string {
+  return broker.replace(/^\[(.+)\]:/, (_, address: string) => `${address.replaceAll(':', '-')}${literal}:`)
+}
+
+function readFromKafkajs(host: string): string {
+  const address = host.endsWith(literal) ? host.slice(0, -literal.length).replaceAll('-', ':') : ''
+  return isIP(address) === 6 ? address : host
+}
+
 /** kafkajs's own, and remembers the sockets: kafkajs only half-closes them, which a dead network never answers. */
 function socketFactory(sockets: Set<Socket>): ISocketFactory {
-  return ({ host, port, ssl, onConnect }) => {
+  return ({ host: name, port, ssl, onConnect }) => {
+    const host = readFromKafkajs(name)
     // kafkajs's types leave out that `ssl` is null without TLS.
     const tls = ssl as ConnectionOptions | null
     const { lookup } = lookups
