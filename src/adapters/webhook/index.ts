@@ -1,7 +1,8 @@
+import { Client } from 'undici'
 import { tlsOptions } from '../../config/destinations/tls.js'
 import { parseEndpoint, type WebhookSettings } from '../../config/destinations/webhook.js'
 import { AddressGuard } from '../../core/address-guard.js'
-import { InputError } from '../../core/errors.js'
+import { InputError, WaybillError } from '../../core/errors.js'
 import type { AdapterContext, AdapterFactory } from '../contract.js'
 import { WebhookAdapter } from './adapter.js'
 import { type Authorization, fixedAuthorization } from './authorization.js'
@@ -20,6 +21,7 @@ export const webhookAdapter: AdapterFactory<WebhookSettings> = {
 }
 
 function createWebhookAdapter(settings: WebhookSettings, { destination, logger }: AdapterContext): WebhookAdapter {
+  requireHttpClient(destination)
   const url = parseEndpoint(settings.url)
   if (!url) {
     const problem = { path: `destinations.${destination}.url`, message: 'must be an absolute http or https URL' }
@@ -46,6 +48,15 @@ function createWebhookAdapter(settings: WebhookSettings, { destination, logger }
     concurrency: settings.concurrency,
     bucket: rateLimit && new TokenBucket(rateLimit.perSecond, rateLimit.burst, performance.now()),
   })
+}
+
+/** Bun puts a module of its own in undici's place, with the same names and without what they do: each request would fail. */
+function requireHttpClient(destination: string): void {
+  if ('dispatch' in Client.prototype) return
+  throw new WaybillError(
+    'WAYBILL_RUNTIME_UNSUPPORTED',
+    `destination ${JSON.stringify(destination)} is a webhook, and this runtime has no HTTP client that can send it: Bun replaces undici; run dispatchers with webhooks on Node.js 20.19 or later (publishing and jobs go on Bun too)`,
+  )
 }
 
 function createEndpoint(url: URL, settings: WebhookSettings, policy: ConnectPolicy): Endpoint {
