@@ -25,6 +25,16 @@ export function isHmacSecret(secret: string): boolean {
   return secret !== '' && !/^wh[sp]k_/.test(secret)
 }
 
+/**
+ * True for a text without `whsec_` that is probably meant to be decoded: base64 of 24 to 64 random bytes, which is what
+ * Standard Webhooks wants. Hexadecimal text is not, although base64 could be written so.
+ */
+export function looksLikeBareBase64(secret: string): boolean {
+  if (!isBase64(secret) || /^[0-9a-f]+$/i.test(secret)) return false
+  const bytes = Buffer.from(secret, 'base64').length
+  return bytes >= 24 && bytes <= 64 && [/[A-Z]/, /[a-z]/, /[0-9+/]/].every((kind) => kind.test(secret))
+}
+
 /** True for what `signingKey` takes: `whsk_` and base64 of a seed (32 bytes), or of a seed and its public key (64). */
 export function isPrivateKeyText(secret: string): boolean {
   const text = secret.slice(5)

@@ -24,6 +24,7 @@ test('everything but the URL has a default', () => {
     timeoutMs: 10_000,
     maxRetryAfterMs: 3_600_000,
     deadOn: [],
+    statuses: {},
     answerExcerpt: 500,
     allowNetworks: [],
     allowHttp: false,
@@ -74,6 +75,16 @@ describe('what is refused', () => {
     ],
     ['an unknown network', { url, allowNetworks: ['10.0.0.0/33'] }, 'allowNetworks.0: must be a network'],
     ['concurrency 0', { url, concurrency: 0 }, 'concurrency: must be a whole number from 1 to 1024'],
+    [
+      'a status that means nothing',
+      { url, statuses: { 200: 'retry' } },
+      'statuses.200: must be a status from 300 to 599',
+    ],
+    [
+      'a status twice',
+      { url, deadOn: [422], statuses: { 422: 'retry' } },
+      'statuses.422: is in deadOn too; give one of the two',
+    ],
     ['a status that cannot be', { url, deadOn: [200] }, 'deadOn.0: must be a whole number from 300 to 599'],
     [
       'a colon in the user name',

@@ -38,10 +38,7 @@ export class AnswerBody {
 }
 
 /** Whether an excerpt of this content can be read by people. No encoding was asked for; one that comes all the same is not undone. */
-export function isReadable(
-  contentType: string | string[] | undefined,
-  encoding?: string | string[]  ,
-): boolean {
+export function isReadable(contentType: string | string[] | undefined, encoding?: string | string[]): boolean {
   if (!/^(identity)?$/i.test(String(encoding ?? '').trim())) return false
   return /^(text\/|application\/([\w.+-]+\+)?(json|xml))/i.test(String(contentType ?? ''))
 }

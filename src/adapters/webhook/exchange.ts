@@ -6,6 +6,7 @@ import type { Connection } from './connections.js'
 import {
   isConnectionLost,
   isProtocolError,
+  type Meanings,
   outcomeOfError,
   outcomeOfStatus,
   outcomeOfTimeout,
@@ -25,7 +26,7 @@ export interface Endpoint {
   readonly authorization: Authorization
   readonly timeoutMs: number
   readonly maxRetryAfterMs: number
-  readonly deadOn: ReadonlySet<number>
+  readonly meanings: Meanings
   readonly answerExcerpt: number
   /** Texts that must not show in an error. */
   readonly secrets: readonly string[]
@@ -160,7 +161,8 @@ export class Exchange implements Dispatcher.DispatchHandler, GroupMember {
   }
 
   onResponseEnd(): void {
-    this.clean = true
+    // 421: this connection leads to a server that does not know the host; another may not
+    this.clean = this.#status !== 421
     if (!this.#over) this.#conclude(true)
   }
 
@@ -214,9 +216,9 @@ export class Exchange implements Dispatcher.DispatchHandler, GroupMember {
   }
 
   #refusal(): Outcome {
-    const { origin, deadOn, answerExcerpt, secrets, authorization } = this.#endpoint
+    const { origin, meanings, answerExcerpt, secrets, authorization } = this.#endpoint
     const excerpt = this.#body?.excerpt(answerExcerpt, [...secrets, ...authorization.secrets()]) ?? ''
-    return outcomeOfStatus(origin, { status: this.#status, retryAfterMs: this.#retryAfterMs, excerpt }, deadOn)
+    return outcomeOfStatus(origin, { status: this.#status, retryAfterMs: this.#retryAfterMs, excerpt }, meanings)
   }
 
   #fail(outcome: Outcome): void {

@@ -2,12 +2,14 @@ import { Client } from 'undici'
 import { tlsOptions } from '../../config/destinations/tls.js'
 import { parseEndpoint, type WebhookSettings } from '../../config/destinations/webhook.js'
 import { AddressGuard } from '../../core/address-guard.js'
+import { looksLikeBareBase64 } from '../../core/webhook-keys.js'
 import { InputError, WaybillError } from '../../core/errors.js'
 import type { AdapterContext, AdapterFactory } from '../contract.js'
 import { WebhookAdapter } from './adapter.js'
 import { type Authorization, fixedAuthorization } from './authorization.js'
 import { type ConnectPolicy, guardedConnector } from './connector.js'
 import type { Endpoint } from './exchange.js'
+import type { Meanings } from './outcome.js'
 import { Connections } from './connections.js'
 import { ClientCredentials } from './oauth2.js'
 import { createHeaderBuilder } from './request-headers.js'
@@ -20,13 +22,15 @@ export const webhookAdapter: AdapterFactory<WebhookSettings> = {
   create: (settings, context) => createWebhookAdapter(settings, context),
 }
 
-function createWebhookAdapter(settings: WebhookSettings, { destination, logger }: AdapterContext): WebhookAdapter {
+function createWebhookAdapter(settings: WebhookSettings, context: AdapterContext): WebhookAdapter {
+  const { destination, logger } = context
   requireHttpClient(destination)
   const url = parseEndpoint(settings.url)
   if (!url) {
     const problem = { path: `destinations.${destination}.url`, message: 'must be an absolute http or https URL' }
     throw new InputError('WAYBILL_CONFIG_INVALID', 'the destination cannot be built', [problem])
   }
+  warnOfBareBase64(settings, context)
   const policy: ConnectPolicy = { guard: new AddressGuard(settings.allowNetworks), allowHttp: settings.allowHttp }
   const { rateLimit } = settings
   const connections = new Connections({
@@ -67,10 +71,27 @@ function createEndpoint(url: URL, settings: WebhookSettings, policy: ConnectPoli
     authorization: createAuthorization(settings, policy),
     timeoutMs: settings.timeoutMs,
     maxRetryAfterMs: settings.maxRetryAfterMs,
-    deadOn: new Set(settings.deadOn),
+    meanings: meaningsOf(settings),
     answerExcerpt: settings.answerExcerpt,
     secrets: [...settings.secrets, ...Object.values(settings.headers)].map((secret) => secret.reveal()),
   }
+}
+
+function meaningsOf({ deadOn, statuses }: WebhookSettings): Meanings {
+  const meanings = new Map(Object.entries(statuses).map(([status, kind]) => [Number(status), kind]))
+  for (const status of deadOn) meanings.set(status, 'dead')
+  return meanings
+}
+
+/** A secret that other senders would decode. Text is a key as it is, so it may be meant; then this line is all. */
+function warnOfBareBase64({ secrets }: WebhookSettings, { destination, logger }: AdapterContext): void {
+  secrets.forEach((secret, index) => {
+    if (!looksLikeBareBase64(secret.reveal())) return
+    logger.warn(
+      { destination, setting: `secrets[${index}]` },
+      'the secret looks like base64 and is used as text; where the receiver decodes it, write "whsec_" in front of it, or no signature holds',
+    )
+  })
 }
 
 function createAuthorization(settings: WebhookSettings, policy: ConnectPolicy): Authorization {

@@ -79,6 +79,9 @@ const auth = z.discriminatedUnion('type', [
   }),
 ])
 
+/** What a status can be set to mean; the outcomes of `adapters/contract.ts`. */
+const statusMeanings = ['retry', 'pause', 'misconfigured', 'dead'] as const
+
 const networkHelp = 'must be a network such as "10.1.0.0/16" or "fd00::/8", or one address'
 const network = z
   .string({ error: networkHelp })
@@ -118,6 +121,11 @@ export const webhookSettings = z
     maxRetryAfterMs: wholeNumber(0, 86_400_000).default(3_600_000),
     /** Statuses after which no retry of the message helps, 300–599: it is dead at once. Default: none. */
     deadOn: z.array(wholeNumber(300, 599)).default([]),
+    /**
+     * What statuses mean (300–599), where it is not what `docs/adapters/webhook.md` says: `retry`, `pause`, `misconfigured`
+     * or `dead`. `{ 403: 'retry' }` is for an endpoint that refuses some messages by it. Default: none.
+     */
+    statuses: z.record(z.string(), oneOf(statusMeanings)).default({}),
     /** Characters of a refusing answer's text that the error keeps, 0–500; 0 if partners echo what must not be stored. Default 500. */
     answerExcerpt: wholeNumber(0, 500).default(500),
     /** Networks of one's own that may be connected to although they are not public. Default: none. */
@@ -128,6 +136,13 @@ export const webhookSettings = z
   .superRefine((settings, context) => {
     const problem = (message: string, ...path: (string | number)[]): void =>
       context.addIssue({ code: 'custom', message, path })
+    for (const status of Object.keys(settings.statuses)) {
+      if (!/^[345]\d\d$/.test(status)) problem('must be a status from 300 to 599', 'statuses', status)
+    }
+    for (const status of settings.deadOn) {
+      if (String(status) in settings.statuses)
+        problem('is in deadOn too; give one of the two', 'statuses', String(status))
+    }
     for (const name of Object.keys(settings.headers)) {
       const lower = name.toLowerCase()
       if (isSystemHeader(lower))
