@@ -1,7 +1,7 @@
 import dns from 'node:dns'
 import { networkInterfaces } from 'node:os'
 import { afterAll, describe, expect, test } from 'vitest'
-import { guardedConnector } from '../../src/adapters/webhook/connector.js'
+import { guardedConnector } from '../../src/adapters/webhook/connection/connector.js'
 import { webhookAdapter } from '../../src/adapters/webhook/index.js'
 import { webhookSettings } from '../../src/config/destinations/webhook.js'
 import { AddressGuard } from '../../src/core/address-guard.js'

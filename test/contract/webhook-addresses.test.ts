@@ -1,6 +1,6 @@
 import { request } from 'node:http'
 import { describe, expect, test } from 'vitest'
-import { guardedConnector } from '../../src/adapters/webhook/connector.js'
+import { guardedConnector } from '../../src/adapters/webhook/connection/connector.js'
 import { webhookAdapter } from '../../src/adapters/webhook/index.js'
 import { type WebhookOptions, webhookSettings } from '../../src/config/destinations/webhook.js'
 import { AddressGuard } from '../../src/core/address-guard.js'

@@ -2,6 +2,7 @@ import { Webhook } from 'standardwebhooks'
 import { afterEach, describe, expect, test } from 'vitest'
 import { version } from '../../src/core/version.js'
 import { type Answer, startHttpReceiver } from '../support/http-receiver.js'
+import { waitFor } from '../support/wait-for.js'
 import { brief, closeAdapters, createWebhook, deliverOne, failureText, outbound } from './webhook-fixture.js'
 
 const receiver = await startHttpReceiver()

@@ -1,6 +1,6 @@
 import { WaybillError } from '../../core/errors.js'
 import type { Adapter, Capabilities, DeliverContext, Outcome, OutboundMessage } from '../contract.js'
-import type { Connections } from './connections.js'
+import type { Connections } from './connection/connections.js'
 import { type Endpoint, Exchange, type ExchangeOwner } from './exchange.js'
 import { Group } from './group.js'
 import type { TokenBucket } from './token-bucket.js'

@@ -2,7 +2,7 @@ import type { Dispatcher } from 'undici'
 import type { Outcome, OutboundMessage } from '../contract.js'
 import { AnswerBody, isReadable } from './answer-body.js'
 import { type Authorization, AuthorizationError } from './authorization.js'
-import type { Connection } from './connections.js'
+import type { Connection } from './connection/connections.js'
 import {
   isConnectionLost,
   isProtocolError,

@@ -1,7 +1,7 @@
 import { parseEndpoint, type WebhookSettings } from '../../config/destinations/webhook.js'
 import { type AuthorizationFailure, AuthorizationError, type Authorization } from './authorization.js'
-import { type ConnectPolicy, guardedLookup, refuseLiteral } from './connector.js'
-import { type GuardedAgents, guardedAgents } from './guarded-agent.js'
+import { type ConnectPolicy, guardedLookup, refuseLiteral } from './connection/connector.js'
+import { type GuardedAgents, guardedAgents } from './connection/guarded-agent.js'
 import { outcomeOfError, outcomeOfTimeout } from './outcome.js'
 import { retryAfterMs } from './retry-after.js'
 

@@ -1,10 +1,10 @@
 import type { LookupAddress } from 'node:dns'
 import type { LookupFunction } from 'node:net'
 import { buildConnector } from 'undici'
-import { type AddressGuard, literalAddress } from '../../core/address-guard.js'
-import { WaybillError } from '../../core/errors.js'
-import { lookups } from '../../network/lookups.js'
-import { isOwnAddress } from '../../network/own-addresses.js'
+import { type AddressGuard, literalAddress } from '../../../core/address-guard.js'
+import { WaybillError } from '../../../core/errors.js'
+import { lookups } from '../../../network/lookups.js'
+import { isOwnAddress } from '../../../network/own-addresses.js'
 
 /** Which addresses a destination may connect to. */
 export interface ConnectPolicy {
