@@ -185,6 +185,18 @@ describe('what is left of an answer', () => {
     expect(server.requests).toEqual([1, 2, 3, 4, 5])
   })
 
+  test('a 408 before an idle connection is closed is no reason for distrust', async () => {
+    const server = await rawServer((socket, number) => {
+      socket.write('HTTP/1.1 204 No Content\r\n\r\n')
+      if (number === 1) setTimeout(() => socket.end('HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n'), 5)
+    })
+    const adapter = createWebhook({ url: server.url, concurrency: 1 })
+    expect(brief(await deliverOne(adapter))).toBe('delivered')
+    await sleep(100)
+    for (let index = 0; index < 5; index++) expect(brief(await deliverOne(adapter))).toBe('delivered')
+    expect(server.requests).toEqual([1, 2, 2, 2, 2, 2])
+  })
+
   test('an endpoint that sends nothing too much keeps its connection', async () => {
     const server = await rawServer((socket) => socket.write('HTTP/1.1 204 No Content\r\n\r\n'))
     expect(await record(server, 20, 1)).toEqual(Array.from({ length: 20 }, () => 'delivered'))

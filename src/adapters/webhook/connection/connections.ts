@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net'
 import { Client, type buildConnector } from 'undici'
 import { AnswerWatch } from './answer-watch.js'
+import { readStatusLine } from './status-line.js'
 
 export interface ConnectionOptions {
   readonly origin: string
@@ -79,7 +80,8 @@ export class Connection {
       const chunk = read(size)
       if (chunk === null) return null
       if (!this.watch.quiet) return this.watch.pass(chunk) ?? null
-      onSurplus()
+      // what some servers say before they close a connection that was idle for long: no answer to anything
+      if (readStatus(chunk) !== 408) onSurplus()
       socket.destroy()
       return null
     }
@@ -88,6 +90,11 @@ export class Connection {
       this.#onClosed?.()
     })
   }
+}
+
+function readStatus(chunk: Uint8Array): number | undefined {
+  const line = readStatusLine(chunk)
+  return line.kind === 'status' ? line.status : undefined
 }
 
 /**
