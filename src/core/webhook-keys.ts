@@ -9,6 +9,22 @@ export function signedPrefix(id: string, timestamp: number | string): string {
   return `${id}.${timestamp}.`
 }
 
+/** Header of the signatures that bind a webhook's topic, key and attempt, where the sender makes them. */
+export const contextSignatureHeader = 'webhook-context-signature'
+
+/**
+ * What those sign: this text and then `contextBytes`. It can't be taken for a signed body, nor a body's for it: read as one
+ * its id would be `context` and its timestamp no number.
+ */
+export function contextPrefix(id: string, timestamp: number | string): string {
+  return `context.${id}.${timestamp}.`
+}
+
+/** Values as they stand in the headers. */
+export function contextBytes(topic: string, key: string | undefined, attempt: string): Buffer {
+  return Buffer.from(JSON.stringify([topic, key ?? null, attempt]))
+}
+
 /** The HMAC-SHA256 of a `v1` signature, in base64. */
 export function hmacSignature(key: KeyObject, prefix: string, body: Uint8Array): string {
   return createHmac('sha256', key).update(prefix).update(body).digest('base64')

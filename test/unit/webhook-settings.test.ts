@@ -23,6 +23,7 @@ test('everything but the URL has a default', () => {
     connectionLifetimeMs: 120_000,
     timeoutMs: 10_000,
     maxRetryAfterMs: 3_600_000,
+    signContext: false,
     deadOn: [],
     statuses: {},
     answerExcerpt: 500,
@@ -80,6 +81,7 @@ describe('what is refused', () => {
       { url, statuses: { 200: 'retry' } },
       'statuses.200: must be a status from 300 to 599',
     ],
+    ['nothing to sign the context with', { url, signContext: true }, 'signContext: needs secrets to sign with'],
     [
       'a status twice',
       { url, deadOn: [422], statuses: { 422: 'retry' } },

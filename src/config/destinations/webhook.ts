@@ -94,6 +94,8 @@ export const webhookSettings = z
     url,
     /** Signing secrets, the newest first; every one signs, so that they can be rotated with overlap. Default: unsigned. */
     secrets: z.array(signingSecret).max(8, { error: 'must not be more than 8' }).default([]),
+    /** Sign topic, key and attempt too, in `webhook-context-signature`; needs `secrets`. Default false. */
+    signContext: flag.default(false),
     /** Credentials. Default `{ type: 'none' }`. */
     auth: auth.default({ type: 'none' }),
     /** Client certificate and trust. Default: none, the system's. */
@@ -136,6 +138,7 @@ export const webhookSettings = z
   .superRefine((settings, context) => {
     const problem = (message: string, ...path: (string | number)[]): void =>
       context.addIssue({ code: 'custom', message, path })
+    if (settings.signContext && settings.secrets.length === 0) problem('needs secrets to sign with', 'signContext')
     for (const status of Object.keys(settings.statuses)) {
       if (!/^[345]\d\d$/.test(status)) problem('must be a status from 300 to 599', 'statuses', status)
     }
