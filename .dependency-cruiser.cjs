@@ -3,6 +3,7 @@ const zones = {
   core: [],
   config: ['core'],
   telemetry: ['core'],
+  network: ['core'],
   db: ['core', 'telemetry'],
   outbox: ['core', 'db', 'telemetry'],
   transactions: ['core'],
@@ -56,7 +57,7 @@ module.exports = {
     {
       name: 'adapters-imports',
       comment:
-        'an adapter knows core, config, telemetry and the contract; the job queue also jobs; never another adapter',
+        'an adapter knows core, config, telemetry, network and the contract; the job queue also jobs; never another adapter',
       severity: 'error',
       from: { path: '^src/adapters/([^/]+)/' },
       to: {
@@ -65,6 +66,7 @@ module.exports = {
           '^src/core/',
           '^src/config/',
           '^src/telemetry/',
+          '^src/network/',
           '^src/adapters/$1/',
           '^src/adapters/[^/]+\\.ts$',
           '^src/jobs/',

@@ -13,7 +13,8 @@ RUN tested() { node -p "'$1@' + require('./package-lock.json').packages['node_mo
   && npm install --save-prod --save-exact --omit=dev --ignore-scripts --no-audit --no-fund "$(tested amqplib)" "$(tested kafkajs)"
 
 FROM node:24-slim
-ENV NODE_ENV=production
+# getaddrinfo gets half of libuv's threads: handlers of jobs with names that hang are not to use up the database's
+ENV NODE_ENV=production UV_THREADPOOL_SIZE=16
 WORKDIR /app
 COPY --from=build --chown=node:node /build/package.json /waybill/package.json
 COPY --from=build --chown=node:node /build/node_modules /waybill/node_modules

@@ -1,6 +1,6 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { createServer, type IncomingMessage, type Server, type ServerOptions, type ServerResponse } from 'node:http'
 import { once } from 'node:events'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import { systemClock, type Clock } from '../core/clock.js'
 import { WaybillError, codeOf } from '../core/errors.js'
 import { createPool, endPool } from '../db/pool.js'
@@ -50,12 +50,13 @@ export async function startHealthServer(options: HealthServerOptions): Promise<H
   const cache = new FigureCache(pool, clock, () => service.id)
   const figures = (): Promise<Figures | undefined> =>
     cache.get((error) => logger.warn({ err: error }, 'the figures for health and metrics could not be read'))
-  const server = createServer((request, response) => {
+  const server = createServer(patience, (request, response) => {
     respond(request, response).catch((error: unknown) => {
       logger.error({ err: error }, 'a health request failed')
       response.destroy()
     })
   })
+  limitConnections(server)
   const respond = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     if (request.method !== 'GET' && request.method !== 'HEAD') return send(response, 405, 'GET only\n')
     const path = (request.url ?? '').split('?', 1).join('')
@@ -86,6 +87,41 @@ export async function startHealthServer(options: HealthServerOptions): Promise<H
       await endPool(pool)
     },
   }
+}
+
+/** Probes and scrapers ask at once. Without these an idle connection stays for as long as its peer likes. */
+const patience: ServerOptions = {
+  headersTimeout: 5000,
+  requestTimeout: 5000,
+  keepAliveTimeout: 5000,
+  connectionsCheckingInterval: 1000,
+}
+/** Every connection takes a file descriptor, of which deliveries and the database need some too. */
+const connectionsKept = 64
+/** A connection may say nothing for so long. */
+const silentMs = 5000
+
+/**
+ * The oldest connection goes for a new one: a probe, which takes milliseconds, gets through whatever else is open, where
+ * `maxConnections` would turn it away.
+ */
+function limitConnections(server: Server): void {
+  const open = new Map<Socket, NodeJS.Timeout>()
+  server.on('connection', (socket) => {
+    // Node.js watches a connection from its first byte on
+    const silent = setTimeout(() => socket.destroy(), silentMs)
+    open.set(socket, silent)
+    socket.once('close', () => {
+      clearTimeout(silent)
+      open.delete(socket)
+    })
+    if (open.size <= connectionsKept) return
+    const [oldest] = open.keys()
+    // its end is told later
+    if (oldest) open.delete(oldest)
+    oldest?.destroy()
+  })
+  server.on('request', ({ socket }) => clearTimeout(open.get(socket)))
 }
 
 /** The process answers and renews its lease. While it starts it has none yet: that is no reason to kill it. */

@@ -63,11 +63,9 @@ const blockedIpv6: readonly BlockedRange[] = ranges([
   ['private', ['fc00::/7', 'fec0::/10']],
   ['multicast', ['ff00::/8']],
   ['tunnel', ['2001::/32', '64:ff9b:1::/48']],
-  // only 2000::/3 is global unicast; what is listed of it is documentation, benchmarking and the like
-  [
-    'reserved',
-    ['::/3', '4000::/2', '8000::/1', '2001:2::/48', '2001:10::/28', '2001:20::/28', '2001:db8::/32', '3fff::/20'],
-  ],
+  // only 2000::/3 is global unicast; what is listed of it is documentation, and the IETF's own protocols (of which a few
+  // are reachable from anywhere, and none is where an endpoint lives)
+  ['reserved', ['::/3', '4000::/2', '8000::/1', '2001::/23', '2001:db8::/32', '3fff::/20']],
 ])
 
 function ranges(table: readonly (readonly [reason: string, networks: readonly string[]])[]): BlockedRange[] {

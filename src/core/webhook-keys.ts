@@ -9,6 +9,22 @@ export function signedPrefix(id: string, timestamp: number | string): string {
   return `${id}.${timestamp}.`
 }
 
+/** Header of the signatures that bind a webhook's topic, key and attempt, where the sender makes them. */
+export const contextSignatureHeader = 'webhook-context-signature'
+
+/**
+ * What those sign: this text and then `contextBytes`. It can't be taken for a signed body, nor a body's for it: read as one
+ * its id would be `context` and its timestamp no number.
+ */
+export function contextPrefix(id: string, timestamp: number | string): string {
+  return `context.${id}.${timestamp}.`
+}
+
+/** Values as they stand in the headers. */
+export function contextBytes(topic: string, key: string | undefined, attempt: string): Buffer {
+  return Buffer.from(JSON.stringify([topic, key ?? null, attempt]))
+}
+
 /** The HMAC-SHA256 of a `v1` signature, in base64. */
 export function hmacSignature(key: KeyObject, prefix: string, body: Uint8Array): string {
   return createHmac('sha256', key).update(prefix).update(body).digest('base64')
@@ -23,6 +39,16 @@ function isBase64(value: string): boolean {
 export function isHmacSecret(secret: string): boolean {
   if (secret.startsWith('whsec_')) return isBase64(secret.slice(6))
   return secret !== '' && !/^wh[sp]k_/.test(secret)
+}
+
+/**
+ * True for a text without `whsec_` that is probably meant to be decoded: base64 of 24 to 64 random bytes, which is what
+ * Standard Webhooks wants. Hexadecimal text is not, although base64 could be written so.
+ */
+export function looksLikeBareBase64(secret: string): boolean {
+  if (!isBase64(secret) || /^[0-9a-f]+$/i.test(secret)) return false
+  const bytes = Buffer.from(secret, 'base64').length
+  return bytes >= 24 && bytes <= 64 && [/[A-Z]/, /[a-z]/, /[0-9+/]/].every((kind) => kind.test(secret))
 }
 
 /** True for what `signingKey` takes: `whsk_` and base64 of a seed (32 bytes), or of a seed and its public key (64). */

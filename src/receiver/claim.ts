@@ -45,8 +45,7 @@ function readTimestamp(headers: HeaderValues): string {
   throw new WebhookError('WAYBILL_WEBHOOK_HEADER_INVALID', message, { header })
 }
 
-function readSignatures(headers: HeaderValues): readonly ClaimedSignature[] {
-  const header = 'webhook-signature'
+export function readSignatures(headers: HeaderValues, header = 'webhook-signature'): readonly ClaimedSignature[] {
   // Sent as several headers they are one list; Node and fetch join those with ", ". Base64 has no comma.
   const parts = (headers.get(header) ?? []).flatMap((value) => value.split(' ')).map((part) => part.replace(/,$/, ''))
   const given = parts.filter((part) => part !== '')

@@ -1,3 +1,4 @@
+import { contextSignatureHeader } from '../core/webhook-keys.js'
 import { WebhookError } from './webhook-error.js'
 
 /**
@@ -51,10 +52,13 @@ export function required(values: HeaderValues, header: string): string {
   return value
 }
 
+const remedies: Readonly<Record<string, string>> = {
+  'webhook-signature': 'give the sender a signing secret',
+  [contextSignatureHeader]: 'set signContext at the sender, or leave signedContext out here',
+}
+
 export function missing(header: string): WebhookError {
   const remedy =
-    header === 'webhook-signature'
-      ? 'give the sender a signing secret'
-      : 'the sender must follow Standard Webhooks 1.0, and proxies must pass "webhook-" headers on'
+    remedies[header] ?? 'the sender must follow Standard Webhooks 1.0, and proxies must pass "webhook-" headers on'
   return new WebhookError('WAYBILL_WEBHOOK_HEADER_MISSING', `${header}: is missing; ${remedy}`, { header })
 }

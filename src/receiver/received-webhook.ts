@@ -5,7 +5,8 @@ const utf8 = new TextDecoder('utf-8', { fatal: true })
 
 /**
  * A webhook whose signature holds. Signed are `id`, `timestamp` and the body. Topic, key, attempt and all other headers
- * are not (Standard Webhooks signs none): they are as trustworthy as the connection they came over.
+ * are not (Standard Webhooks signs none): they are as trustworthy as the connection they came over. With `signedContext`
+ * topic, key and attempt are.
  *
  * Logging or serialising it shows no payload and no headers.
  */

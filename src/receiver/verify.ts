@@ -1,7 +1,7 @@
 import { parseDuration } from '../core/duration.js'
-import { signedPrefix } from '../core/webhook-keys.js'
-import { type Claim, readClaim } from './claim.js'
-import { type HeaderSource, readHeaders } from './header-source.js'
+import { contextBytes, contextPrefix, contextSignatureHeader, signedPrefix } from '../core/webhook-keys.js'
+import { type Claim, readClaim, readSignatures } from './claim.js'
+import { type HeaderSource, type HeaderValues, readHeaders, required, single } from './header-source.js'
 import { anyHolds, type Key, readKeys } from './keys.js'
 import { ReceivedWebhook } from './received-webhook.js'
 import { WebhookError } from './webhook-error.js'
@@ -17,6 +17,11 @@ export interface VerifierOptions {
   readonly secrets: string | readonly string[]
   /** How far `webhook-timestamp` may be from now, either way: milliseconds, or text such as `5m`. Default 5 minutes. */
   readonly tolerance?: number | string | undefined
+  /**
+   * Topic, key and attempt must be signed as well (`webhook-context-signature`, which Waybill sends with `signContext`), or
+   * the webhook is refused. Default false.
+   */
+  readonly signedContext?: boolean | undefined
   /** Now, in milliseconds since 1970. Default `Date.now`. */
   readonly now?: (() => number) | undefined
 }
@@ -33,7 +38,12 @@ export type WebhookVerifier = (request: WebhookRequest) => ReceivedWebhook
  * A verifier of webhooks signed as Standard Webhooks 1.0 says (https://www.standardwebhooks.com). Keys are read once: a
  * secret that is none throws an `InputError` (`WAYBILL_WEBHOOK_SECRET_INVALID`) here, before anything is received.
  */
-export function createWebhookVerifier({ secrets, tolerance = '5m', now = Date.now }: VerifierOptions): WebhookVerifier {
+export function createWebhookVerifier({
+  secrets,
+  tolerance = '5m',
+  signedContext = false,
+  now = Date.now,
+}: VerifierOptions): WebhookVerifier {
   const keys = readKeys(secrets)
   const toleranceMs = parseDuration(tolerance, 'tolerance')
   return ({ headers, rawBody }) => {
@@ -43,6 +53,7 @@ export function createWebhookVerifier({ secrets, tolerance = '5m', now = Date.no
     const claim = readClaim(values)
     checkTime(claim, now(), toleranceMs)
     if (!anyHolds(claim.signatures, keys, signedPrefix(claim.id, claim.timestamp), body)) throw mismatch(claim, keys)
+    if (signedContext) checkContext(claim, values, keys)
     return new ReceivedWebhook(claim.id, claim.timestamp, values, body)
   }
 }
@@ -88,8 +99,22 @@ function checkTime({ timestamp }: Claim, now: number, toleranceMs: number): void
   throw new WebhookError(code, message, { header })
 }
 
-function mismatch({ signatures }: Claim, keys: readonly Key[]): WebhookError {
-  const header = 'webhook-signature'
+function checkContext(claim: Claim, values: HeaderValues, keys: readonly Key[]): void {
+  const signatures = readSignatures(values, contextSignatureHeader)
+  const signed = contextBytes(
+    required(values, 'webhook-topic'),
+    single(values, 'webhook-key'),
+    required(values, 'webhook-attempt'),
+  )
+  if (anyHolds(signatures, keys, contextPrefix(claim.id, claim.timestamp), signed)) return
+  throw mismatch({ signatures }, keys, contextSignatureHeader)
+}
+
+function mismatch(
+  { signatures }: Pick<Claim, 'signatures'>,
+  keys: readonly Key[],
+  header = 'webhook-signature',
+): WebhookError {
   const sent = listed(signatures.map(({ version }) => version))
   const known = listed(keys.map(({ version }) => version))
   const comparable = signatures.some(({ version }) => keys.some((key) => key.version === version))

@@ -1,3 +1,4 @@
+import { type AddressInfo, connect, createServer } from 'node:net'
 import { createTopic } from '../../scripts/services/kafka-topics.js'
 import { afterEach, describe, expect, it } from 'vitest'
 import type { Adapter, Outcome } from '../../src/adapters/contract.js'
@@ -5,7 +6,8 @@ import { KafkaAdapter } from '../../src/adapters/kafka/adapter.js'
 import type { Partition } from '../../src/adapters/kafka/client.js'
 import { connectKafkajs } from '../../src/adapters/kafka/kafkajs-client.js'
 import { type KafkaOptions, kafkaSettings } from '../../src/config/destinations/kafka.js'
-import { createTestTopic, kafkaBrokers, withAdmin } from '../support/kafka.js'
+import { onFileEnd } from '../support/cleanup.js'
+import { consumeAll, createTestTopic, kafkaBrokers, withAdmin } from '../support/kafka.js'
 import { kcatConsume } from '../support/kcat.js'
 import { uniqueName } from '../support/services.js'
 import { waitFor } from '../support/wait-for.js'
@@ -62,6 +64,65 @@ describe('records that Kafka refuses', () => {
     expect(kinds).toEqual(['delivered', 'dead', 'delivered'])
     expect(outcomes[1]).toMatchObject({ failure: { code: 'KAFKA_INVALID_RECORD' } })
   })
+})
+
+describe('a clock that is wrong', () => {
+  const hour = 3_600_000
+  it.each([
+    ['2 hours ahead', 2 * hour, { 'message.timestamp.after.max.ms': String(hour) }],
+    ['a backlog of a day', -24 * hour, { 'message.timestamp.before.max.ms': String(hour) }],
+  ])('kills no message: %s goes with the time of sending, and its own in a header', async (_, offset, config) => {
+    const topic = await createTestTopic({ partitions: 2, config })
+    const batch = Array.from({ length: 40 }, (_, i) =>
+      message({ key: `key-${i % 4}`, createdAt: new Date(Date.now() + (i % 10 === 3 ? offset : 0)) }),
+    )
+    const from = Date.now()
+    const { kinds, breaches } = await deliver(adapterFor({ topic: topic.name }), batch)
+    expect(new Set(kinds)).toEqual(new Set(['delivered']))
+    expect(breaches()).toEqual([])
+    const records = await consumeAll(topic.name, 40)
+    for (const each of batch) {
+      const found = records.filter(({ message: { headers } }) => String(headers?.['id']) === each.id)
+      expect(found).toHaveLength(1)
+      const [record] = found
+      expect(Number(record?.message.timestamp)).toBeGreaterThanOrEqual(from - 1000)
+      const told = record?.message.headers?.['created-at']
+      const published = told === undefined ? Number(record?.message.timestamp) : new Date(String(told)).getTime()
+      expect(published).toBe(each.createdAt.getTime())
+    }
+    for (const key of ['key-0', 'key-1', 'key-2', 'key-3']) {
+      const held = records.filter(({ message: record }) => String(record.key) === key)
+      expect(held.map(({ message: { headers } }) => String(headers?.['id']))).toEqual(
+        batch.filter((each) => each.key === key).map((each) => each.id),
+      )
+    }
+  })
+
+  it("leaves an application's own header of that name as it is", async () => {
+    const topic = await createTestTopic({ config: { 'message.timestamp.before.max.ms': '1000' } })
+    const old = message({ createdAt: new Date(Date.now() - 60_000), headers: { 'created-at': 'mine' } })
+    expect((await deliver(adapterFor({ topic: topic.name }), [old])).kinds).toEqual(['delivered'])
+    const [record] = await consumeAll(topic.name, 1)
+    expect(String(record?.message.headers?.['created-at'])).toBe('mine')
+  })
+})
+
+it('a broker is reached by its IPv6 address', async () => {
+  const topic = await createTestTopic()
+  const [broker = ''] = kafkaBrokers()
+  const { hostname, port } = new URL(`kafka://${broker}`)
+  const asked: string[] = []
+  const server = createServer((client) => {
+    asked.push(String(client.localAddress))
+    const upstream = connect(Number(port), hostname)
+    for (const each of [client, upstream]) each.on('error', () => undefined)
+    client.pipe(upstream).pipe(client)
+  })
+  await new Promise<void>((resolve) => server.listen(0, '::1', resolve))
+  onFileEnd(() => void server.close())
+  const adapter = adapterFor({ brokers: [`[::1]:${(server.address() as AddressInfo).port}`], topic: topic.name })
+  expect((await deliver(adapter, [message()])).kinds).toEqual(['delivered'])
+  expect(asked).toContain('::1')
 })
 
 describe('the proof of a delivery', () => {

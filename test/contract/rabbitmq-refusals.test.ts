@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest'
 import type { Adapter } from '../../src/adapters/contract.js'
 import {
+  amqpManagementUrl,
   amqpUrl,
   consumeQueue,
   createTestExchange,
@@ -22,6 +23,59 @@ function adapterFor(options: Omit<Parameters<typeof rabbitAdapter>[0], 'url'> & 
 
 afterEach(async () => {
   await Promise.all(adapters.splice(0).map((adapter) => adapter.close()))
+})
+
+describe('signing in', () => {
+  it.each([
+    ['plain', 'plain'],
+    ['aüb', 'pä😀ß'],
+    ['用户', ':/@#?% +&=[]'],
+  ])('as %s with %s, percent-encoded as URLs want it', async (name, password) => {
+    const { username, password: admin, host } = new URL(amqpManagementUrl())
+    const user = encodeURIComponent(`${uniqueName('user')}-${name}`)
+    const manage = async (method: string, path: string, body?: object): Promise<void> => {
+      const answer = await fetch(`http://${host}/api/${path}`, {
+        method,
+        headers: { authorization: `Basic ${btoa(`${username}:${admin}`)}`, 'content-type': 'application/json' },
+        ...(body && { body: JSON.stringify(body) }),
+      })
+      if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status}`)
+    }
+    await manage('PUT', `users/${user}`, { password, tags: '' })
+    try {
+      await manage('PUT', `permissions/%2f/${user}`, { configure: '', write: '.*', read: '' })
+      const queue = await createTestQueue()
+      const url = `amqp://${user}:${encodeURIComponent(password)}@${new URL(amqpUrl()).host}`
+      const { outcomes } = await deliver(adapterFor({ url, exchange: '', routingKey: queue.name }), [message()])
+      expect(outcomes).toMatchObject([{ kind: 'delivered' }])
+      const wrong = adapterFor({ url: url.replace('@', 'x@'), exchange: '', routingKey: queue.name })
+      expect((await deliver(wrong, [message()])).kinds).toEqual(['misconfigured'])
+    } finally {
+      await manage('DELETE', `users/${user}`)
+    }
+  })
+})
+
+it('a header of any name arrives, also those that are properties of every object', async () => {
+  const queue = await createTestQueue()
+  const names = ['__proto__', 'constructor', 'toString', 'hasOwnProperty', 'x']
+  const headers = JSON.parse(`{${names.map((name) => `"${name}": "value of ${name}"`).join()}}`) as Record<
+    string,
+    string
+  >
+  const adapter = adapterFor({ exchange: '', routingKey: queue.name })
+  expect((await deliver(adapter, [message({ headers })])).kinds).toEqual(['delivered'])
+  // amqplib loses "__proto__" as it reads; the broker's own page does not
+  const { username, password, host } = new URL(amqpManagementUrl())
+  const answer = await fetch(`http://${host}/api/queues/%2f/${queue.name}/get`, {
+    method: 'POST',
+    headers: { authorization: `Basic ${btoa(`${username}:${password}`)}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ count: 1, ackmode: 'ack_requeue_false', encoding: 'auto' }),
+  })
+  const [got] = (await answer.json()) as { properties: { headers: Record<string, string> } }[]
+  for (const name of names) {
+    expect(Object.getOwnPropertyDescriptor(got?.properties.headers ?? {}, name)?.value).toBe(`value of ${name}`)
+  }
 })
 
 describe('messages that RabbitMQ refuses', () => {

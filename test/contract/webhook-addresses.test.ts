@@ -1,5 +1,6 @@
+import { request } from 'node:http'
 import { describe, expect, test } from 'vitest'
-import { guardedConnector } from '../../src/adapters/webhook/connector.js'
+import { guardedConnector } from '../../src/adapters/webhook/connection/connector.js'
 import { webhookAdapter } from '../../src/adapters/webhook/index.js'
 import { type WebhookOptions, webhookSettings } from '../../src/config/destinations/webhook.js'
 import { AddressGuard } from '../../src/core/address-guard.js'
@@ -86,6 +87,7 @@ test('the address of the connected socket is looked at, whatever name resolution
   // the first look (the resolved address) passes, the second (the socket) does not: a name that was bound anew
   const guard = Object.assign(new AddressGuard(), {
     refusal: (address: string) => (asked.push(address) > 1 ? 'loopback' : undefined),
+    isAllowListed: () => true,
   })
   const connect = guardedConnector({ guard, allowHttp: true }, { timeout: 2000 })
   const target = { hostname: 'localhost', host: 'localhost', protocol: 'http:', port: String(receiver.port) }
@@ -123,4 +125,32 @@ test.each(['http://127.0.0.1', 'http://localhost'])('the guard holds for the OAu
   await adapter.close()
   expect(brief(outcome)).toBe('misconfigured OAUTH2_ADDRESS_BLOCKED')
   expect(receiver.received()).toHaveLength(0)
+})
+
+test('the token request uses no socket that somebody else in the process opened to a blocked address', async () => {
+  receiver.forget()
+  // Node.js's global agent keeps this one for whoever wants the same host and port
+  await new Promise<void>((resolve, reject) => {
+    const other = request({ host: 'localhost', port: receiver.port, path: '/application' }, (answer) =>
+      answer.resume().once('end', resolve),
+    )
+    other.once('error', reject).end()
+  })
+  await new Promise(setImmediate)
+  const options: WebhookOptions = {
+    url: 'https://partner.example',
+    allowHttp: true,
+    auth: {
+      type: 'oauth2',
+      tokenUrl: `http://localhost:${receiver.port}/token`,
+      clientId: 'c',
+      clientSecret: 'client-secret',
+    },
+  }
+  const logger = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined }
+  const adapter = webhookAdapter.create(webhookSettings.parse(options), { destination: 'partner', logger })
+  const outcome = await deliverOne(adapter)
+  await adapter.close()
+  expect(brief(outcome)).toBe('misconfigured OAUTH2_ADDRESS_BLOCKED')
+  expect(receiver.received().map(({ url }) => url)).toEqual(['/application'])
 })

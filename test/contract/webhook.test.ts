@@ -2,6 +2,7 @@ import { Webhook } from 'standardwebhooks'
 import { afterEach, describe, expect, test } from 'vitest'
 import { version } from '../../src/core/version.js'
 import { type Answer, startHttpReceiver } from '../support/http-receiver.js'
+import { waitFor } from '../support/wait-for.js'
 import { brief, closeAdapters, createWebhook, deliverOne, failureText, outbound } from './webhook-fixture.js'
 
 const receiver = await startHttpReceiver()
@@ -138,14 +139,32 @@ describe('the answer', () => {
       status,
       `retry HTTP_${status}`,
     ]),
-    ...[408, 429, 502, 503, 504, 521, 522, 523, 524].map((status): [number, string] => [
-      status,
-      `pause HTTP_${status}`,
-    ]),
+    ...[408, 421, 429, 430, 502, 503, 504, 509, 521, 522, 523, 524, 525, 526, 527, 529, 530, 598, 599].map(
+      (status): [number, string] => [status, `pause HTTP_${status}`],
+    ),
   ]
   test.each(table)('%i → %s', async (status, expected) => {
     expect(brief(await answered({ status }))).toBe(expected)
     expect(receiver.received()).toHaveLength(1)
+  })
+
+  test.each([
+    [403, 'retry'],
+    [500, 'pause'],
+    [503, 'retry'],
+    [404, 'misconfigured'],
+    [422, 'dead'],
+  ] as const)('%i means %s where the settings say so', async (status, kind) => {
+    expect(brief(await answered({ status }, { statuses: { [status]: kind } }))).toBe(`${kind} HTTP_${status}`)
+    expect(brief(await answered({ status: 400 }, { statuses: { [status]: kind } }))).toBe('retry HTTP_400')
+  })
+
+  test('after 421 the next request gets another connection', async () => {
+    const receiver = await startHttpReceiver(({ index }) => ({ status: index === 0 ? 421 : 200 }))
+    const adapter = createWebhook({ url: receiver.url, concurrency: 1 })
+    expect(brief(await deliverOne(adapter))).toBe('pause HTTP_421')
+    await waitFor(() => receiver.openConnections() === 0, { what: 'the connection to be closed' })
+    expect(brief(await deliverOne(adapter))).toBe('delivered')
   })
 
   test('a status in deadOn is dead at once, others are not', async () => {

@@ -1,4 +1,6 @@
 import { execFile } from 'node:child_process'
+import { once } from 'node:events'
+import { connect, type Socket } from 'node:net'
 import { promisify } from 'node:util'
 import { describe, expect, it } from 'vitest'
 import { metricDefinitions, MetricsPage } from '../../src/telemetry/metrics.js'
@@ -183,13 +185,36 @@ async function promtool(text: string): Promise<string> {
 }
 
 describe('health and metrics', () => {
+  it('few connections are kept, and a probe gets through however many others are open', async () => {
+    const at = await stage()
+    const { run, get, port } = await health(at)
+    const sockets: Socket[] = []
+    let open = 0
+    try {
+      for (let index = 0; index < 400; index++) {
+        const socket = connect(port, '127.0.0.1')
+        socket.on('error', () => undefined).on('close', () => open--)
+        await once(socket, 'connect')
+        sockets.push(socket)
+        open++
+      }
+      await waitFor(() => open <= 64, { what: 'connections to be cut' })
+      expect((await get('/healthz')).status).toBe(200)
+      // and none stays that asks nothing
+      await waitFor(() => open === 0, { what: 'the rest to be cut', timeoutMs: 20_000 })
+    } finally {
+      for (const socket of sockets) socket.destroy()
+      run.stop()
+    }
+  }, 60_000)
+
   async function health(
     at: Stage,
-  ): Promise<{ run: RunningCli; get: (path: string, method?: string) => Promise<Response> }> {
+  ): Promise<{ run: RunningCli; port: number; get: (path: string, method?: string) => Promise<Response> }> {
     const run = startCli(['dispatch', '--json', '--health-port', '0', '--health-host', '127.0.0.1'], at.options)
     await waitFor(() => run.stdout().includes('"dispatching"'), { what: 'the start' })
     const { port } = events(run.stdout())[0] as { port: number }
-    return { run, get: (path, method = 'GET') => fetch(`http://127.0.0.1:${port}${path}`, { method }) }
+    return { run, port, get: (path, method = 'GET') => fetch(`http://127.0.0.1:${port}${path}`, { method }) }
   }
 
   it('answers probes, and metrics that promtool accepts', async () => {

@@ -1,4 +1,5 @@
 /** One of the dispatchers of the proof. `WAYBILL_PROOF`: JSON of `DispatcherSettings`. */
+import dns from 'node:dns'
 import { createInterface } from 'node:readline'
 import { setImmediate } from 'node:timers/promises'
 import { createDispatcher } from '../../src/app/index.js'
@@ -11,13 +12,14 @@ import type { DispatcherSettings } from './fleet.js'
 process.setSourceMapsEnabled(false)
 const settings = JSON.parse(process.env['WAYBILL_PROOF'] ?? '') as DispatcherSettings
 const { shards, window } = settings
+dns.setServers([settings.nameServer])
 // nothing is given up, and nothing waits for long: the proof ends when all is delivered
 const patience = {
   ...{ shards, window, maxAttempts: 1000 },
   backoff: { base: '50ms', cap: '1s' },
   probe: { base: '100ms', cap: '1s' },
 }
-const { wants, options = {}, generation } = settings.configuration
+const { wants, options = {}, hosts = {}, generation } = settings.configuration
 const optionsOf = (name: string): DeliveryOptions => ({ ...patience, ...options[name] })
 const routes: Record<string, string[]> = {}
 for (const [name, patterns] of Object.entries(wants)) {
@@ -62,6 +64,7 @@ function destination(name: string): DestinationConfig {
     const where = { brokers: [...settings.brokers], topic: settings.kafkaTopic }
     return kafka({ ...delivery, ...where, requestTimeout: '3s', connectionTimeout: '2s' })
   }
-  const url = new URL(name, settings.webhookUrl).href
-  return webhook({ ...delivery, url, allowNetworks: ['127.0.0.0/8'], concurrency: 8, timeoutMs: 2000 })
+  const url = new URL(name, settings.webhookUrl)
+  url.hostname = hosts[name] ?? url.hostname
+  return webhook({ ...delivery, url: url.href, allowNetworks: ['127.0.0.0/8'], concurrency: 8, timeoutMs: 2000 })
 }

@@ -12,6 +12,8 @@ export interface DispatcherSettings {
   readonly queue: string
   readonly brokers: readonly string[]
   readonly kafkaTopic: string
+  /** `host:port` of who knows names. */
+  readonly nameServer: string
   readonly leaseMs: number
   readonly shards: number
   /** Messages that a lane has in flight, at most. */

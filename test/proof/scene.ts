@@ -43,6 +43,7 @@ export async function openScene(stage: Stage, options: SceneOptions): Promise<Op
         brokers: set.brokers.map(({ url }) => url),
         queue: set.name,
         kafkaTopic: set.name,
+        nameServer: set.nameServer.address,
       },
       ...{ leaseMs, shards, window, maintenance: options.maintenance ?? false },
       ...{ databaseUrl: set.dispatcherUrl, configuration: deployments.newest },
@@ -54,6 +55,7 @@ export async function openScene(stage: Stage, options: SceneOptions): Promise<Op
     await fleet.stop()
     await load.stop()
     await load.end()
+    set.nameServer.close()
     for (const server of [set.standby, set.newServer, set.cluster]) await server?.crash().catch(() => undefined)
   }
   try {

@@ -5,6 +5,7 @@ import { applyRoles } from '../../src/db/roles.js'
 import { createTopic } from '../../scripts/services/kafka-topics.js'
 import { Cluster } from '../support/cluster.js'
 import { type HalfOpenProxy, startHalfOpenProxy } from '../support/half-open-proxy.js'
+import { type NameServer, startNameServer } from '../support/name-server.js'
 import { SmallDisk } from '../support/small-disk.js'
 import { applyMigrations } from '../support/migrations.js'
 import { type ReadRouter, startReadRouter } from '../support/read-router.js'
@@ -65,6 +66,7 @@ export class Stage {
     const role = needs.has('dispatcher role') ? await createDispatcherRole(cluster.url) : 'postgres'
     return {
       ...{ name, cluster, standby, newServer, takesBack, brokers, clock, walDisk, router, databaseLink, webhookLink },
+      nameServer: await startNameServer(),
       ...{ drained: new ArrivalLog(), silenced: [], url, applications, dispatchers },
       dispatcherUrl: databaseLink.through(url.replace('postgres@', `${role}@`)),
       address: {
@@ -132,6 +134,8 @@ export interface StageSet {
   /** Between the dispatchers and the database. */
   readonly databaseLink: HalfOpenProxy
   readonly webhookLink: HalfOpenProxy
+  /** The only one that dispatchers know. */
+  readonly nameServer: NameServer
   /** Taken out of the queue so far. */
   readonly drained: ArrivalLog
   /** Destinations whose network fell silent, once for each time: what was in flight there is sent again. */

@@ -1,3 +1,4 @@
+import { signedPrefix } from '../../src/core/webhook-keys.js'
 import { createSigner } from '../../src/adapters/webhook/signature.js'
 import { Secret } from '../../src/config/destinations/secret.js'
 
@@ -28,7 +29,7 @@ export function signedWebhook(
     headers: {
       'webhook-id': id,
       'webhook-timestamp': String(timestamp),
-      'webhook-signature': sign(id, timestamp, rawBody),
+      'webhook-signature': sign(signedPrefix(id, timestamp), rawBody),
     },
     rawBody,
   }

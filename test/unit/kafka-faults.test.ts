@@ -22,6 +22,7 @@ describe('what an error of kafkajs means', () => {
   it.each([
     ['MESSAGE_TOO_LARGE', 'record'],
     ['INVALID_RECORD', 'record'],
+    ['INVALID_TIMESTAMP', 'timestamp'],
     ['TOPIC_AUTHORIZATION_FAILED', 'misconfigured'],
     ['SASL_AUTHENTICATION_FAILED', 'misconfigured'],
     ['NOT_LEADER_FOR_PARTITION', 'down'],

@@ -57,7 +57,11 @@ test.each([
 })
 
 describe('the header builder', () => {
-  const build = createHeaderBuilder({ headers: { 'X-Key': new Secret('ours') }, secrets: [new Secret('raw')] })
+  const build = createHeaderBuilder({
+    headers: { 'X-Key': new Secret('ours') },
+    secrets: [new Secret('raw')],
+    signContext: false,
+  })
   const pairs = (list: string[]): [string, string][] =>
     Array.from({ length: list.length / 2 }, (_, n) => [list[2 * n] ?? '', list[2 * n + 1] ?? ''])
 

@@ -2,6 +2,7 @@ import { generateKeyPairSync, verify } from 'node:crypto'
 import fc from 'fast-check'
 import { Webhook } from 'standardwebhooks'
 import { describe, expect, test } from 'vitest'
+import { signedPrefix } from '../../src/core/webhook-keys.js'
 import { createSigner } from '../../src/adapters/webhook/signature.js'
 import { Secret } from '../../src/config/destinations/secret.js'
 
@@ -12,7 +13,7 @@ const now = () => Math.floor(Date.now() / 1000)
 function signWith(...secrets: string[]) {
   const signer = createSigner(secrets.map((secret) => new Secret(secret)))
   if (!signer) throw new Error('no signer')
-  return signer
+  return (id: string, timestamp: number, body: Buffer) => signer(signedPrefix(id, timestamp), body)
 }
 
 describe('v1', () => {

@@ -1,6 +1,6 @@
 import type { DeliverContext, Outcome } from '../contract.js'
 import { type Appended, type KafkaClient, KafkaFault } from './client.js'
-import { chunks, type Group, type Planned } from './plan.js'
+import { chunks, type Group, type Planned, sentNow } from './plan.js'
 
 /** One `deliver` call: settles its messages and remembers the keys that must not go on. */
 export class Call {
@@ -54,6 +54,11 @@ export async function sendGroup(
     if (first === undefined) continue
     const fault = await sendRun(client, group, items, call)
     if (fault === undefined) continue
+    if (fault.kind === 'timestamp' && items.some((item) => item.sentNow !== true)) {
+      const now = Date.now()
+      runs.push(items.map((item) => sentNow(item, now)))
+      continue
+    }
     if (fault.kind === 'record') {
       // Nothing of a refused request is appended. Halve it until the record that is at fault is alone.
       if (items.length > 1) {

@@ -40,10 +40,10 @@ export interface KafkaClient {
 export type KafkaConnect = () => Promise<KafkaClient>
 
 /**
- * `record`: one of the records is why all were refused. `down`: the brokers cannot take them now. `misconfigured`: nor
+ * `record`: one of the records is why all were refused. `timestamp`: the time of one of them is. `down`: the brokers cannot take them now. `misconfigured`: nor
  * later, until somebody mends something.
  */
-export type FaultKind = 'record' | 'down' | 'misconfigured'
+export type FaultKind = 'record' | 'timestamp' | 'down' | 'misconfigured'
 
 /** What a Kafka client could not do. `code` is stable: `KAFKA_` and the protocol's name of the error. */
 export class KafkaFault extends Error {

@@ -4,6 +4,7 @@ import type { ISocketFactory, Kafka, KafkaConfig, logCreator, Producer } from 'k
 import { messageOf } from '../../core/errors.js'
 import { loadPeer } from '../../core/load-peer.js'
 import { within } from '../../core/within.js'
+import { lookups } from '../../network/lookups.js'
 import type { KafkaSettings } from '../../config/destinations/kafka.js'
 import { tlsOptions } from '../../config/destinations/tls.js'
 import type { AdapterContext } from '../contract.js'
@@ -138,7 +139,7 @@ class KafkajsClient implements KafkaClient {
 function connection(settings: KafkaSettings): KafkaConfig {
   const { brokers, clientId, ssl, sasl, connectionTimeout, requestTimeout } = settings
   const config: KafkaConfig = {
-    brokers: [...brokers],
+    brokers: brokers.map(writtenForKafkajs),
     clientId,
     connectionTimeout,
     authenticationTimeout: connectionTimeout,
@@ -154,14 +155,28 @@ function connection(settings: KafkaSettings): KafkaConfig {
   return config
 }
 
+const literal = '.ipv6'
+
+/** kafkajs cuts a broker at its first colon: an IPv6 address gets through as a name, which the socket reads back. */
+function writtenForKafkajs(broker: string): string {
+  return broker.replace(/^\[(.+)\]:/, (_, address: string) => `${address.replaceAll(':', '-')}${literal}:`)
+}
+
+function readFromKafkajs(host: string): string {
+  const address = host.endsWith(literal) ? host.slice(0, -literal.length).replaceAll('-', ':') : ''
+  return isIP(address) === 6 ? address : host
+}
+
 /** kafkajs's own, and remembers the sockets: kafkajs only half-closes them, which a dead network never answers. */
 function socketFactory(sockets: Set<Socket>): ISocketFactory {
-  return ({ host, port, ssl, onConnect }) => {
+  return ({ host: name, port, ssl, onConnect }) => {
+    const host = readFromKafkajs(name)
     // kafkajs's types leave out that `ssl` is null without TLS.
     const tls = ssl as ConnectionOptions | null
+    const { lookup } = lookups
     const socket = tls
-      ? connectTls({ host, port, ...(isIP(host) === 0 && { servername: host }), ...tls }, onConnect)
-      : connectTcp({ host, port }, onConnect)
+      ? connectTls({ host, port, lookup, ...(isIP(host) === 0 && { servername: host }), ...tls }, onConnect)
+      : connectTcp({ host, port, lookup }, onConnect)
     socket.setNoDelay(true)
     socket.setKeepAlive(true, 60_000)
     sockets.add(socket)

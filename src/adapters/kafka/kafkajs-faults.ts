@@ -18,7 +18,7 @@ const kinds: Readonly<Record<string, FaultKind>> = {
   MESSAGE_TOO_LARGE: 'record',
   RECORD_LIST_TOO_LARGE: 'record',
   INVALID_RECORD: 'record',
-  INVALID_TIMESTAMP: 'record',
+  INVALID_TIMESTAMP: 'timestamp',
   INVALID_TOPIC_EXCEPTION: 'misconfigured',
   INVALID_REQUIRED_ACKS: 'misconfigured',
   TOPIC_AUTHORIZATION_FAILED: 'misconfigured',
@@ -33,6 +33,9 @@ const kinds: Readonly<Record<string, FaultKind>> = {
   POLICY_VIOLATION: 'misconfigured',
 }
 
+const clockRemedy =
+  "; check the clocks of the database, this machine and the brokers, and the topic's message.timestamp.after.max.ms and before.max.ms"
+
 /** The protocol's name of an error, where it is a broker's answer: `UNKNOWN_TOPIC_OR_PARTITION`. */
 export function protocolErrorOf(error: unknown): string | undefined {
   const cause = unwrap(error)
@@ -46,7 +49,10 @@ export function faultOf(error: unknown): KafkaFault {
   const options = { cause: error }
   const type = protocolErrorOf(cause)
   const text = messageOf(cause)
-  if (type !== undefined) return new KafkaFault(kinds[type] ?? 'down', `KAFKA_${type}`, text, options)
+  if (type !== undefined) {
+    const kind = kinds[type] ?? 'down'
+    return new KafkaFault(kind, `KAFKA_${type}`, kind === 'timestamp' ? text + clockRemedy : text, options)
+  }
   const code = codeOf(cause)
   if (isLastingTlsError(code)) {
     const remedy = `${text.trim()} (${code}); check the brokers' certificate, ssl.ca, ssl.cert and ssl.servername`

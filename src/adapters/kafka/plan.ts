@@ -10,6 +10,8 @@ export interface Planned {
   readonly record: KafkaRecord
   /** About what the record takes in a request. */
   readonly bytes: number
+  /** It goes with the time of sending, since the brokers refused its own. */
+  readonly sentNow?: boolean
 }
 
 /** What goes to one partition, in order. */
@@ -69,6 +71,16 @@ function planned(message: OutboundMessage, index: number): Planned {
   for (const [name, text] of Object.entries(headers)) bytes += 4 + Buffer.byteLength(name) + Buffer.byteLength(text)
   const timestamp = String(message.createdAt.getTime())
   return { index, orderKey: key, record: { key: keyBytes, value, headers, timestamp }, bytes }
+}
+
+/**
+ * The same record with the time of sending, and the message's own in a header. Kafka refuses records whose time is too far
+ * from its own (4.0: an hour ahead; a topic may bound how old): a clock that is wrong, or a backlog, is no fault of a message.
+ */
+export function sentNow(item: Planned, now: number): Planned {
+  const { record } = item
+  const headers = { 'created-at': new Date(Number(record.timestamp)).toISOString(), ...record.headers }
+  return { ...item, record: { ...record, headers, timestamp: String(now) }, sentNow: true }
 }
 
 /** Cuts a group's items into runs of at most `maxBytes`, each of one item at least, in order. */

@@ -1,5 +1,6 @@
-import type { ChannelModel, ConfirmChannel } from 'amqplib'
+import type { ChannelModel, ConfirmChannel, credentials as amqpCredentials } from 'amqplib'
 import { loadPeer } from '../../core/load-peer.js'
+import { lookups } from '../../network/lookups.js'
 import type { RabbitmqSettings } from '../../config/destinations/rabbitmq.js'
 import { tlsOptions } from '../../config/destinations/tls.js'
 import { gatherWrites, hangUp } from './socket.js'
@@ -15,13 +16,15 @@ export interface Opened {
  * amqplib threw, or `WAYBILL_PEER_MISSING`.
  */
 export async function open(settings: RabbitmqSettings, destination: string): Promise<Opened> {
-  const { connect } = await loadPeer('amqplib', () => import('amqplib'))
+  const { connect, credentials } = await loadPeer('amqplib', () => import('amqplib'))
   const deadline = performance.now() + settings.connectTimeout
   const connection = await connect(urlWithHeartbeat(settings), {
     // Without `timeout`, amqplib waits for ever for a peer that accepts and says nothing.
     timeout: settings.connectTimeout,
     noDelay: true,
     keepAlive: true,
+    lookup: lookups.lookup,
+    ...signIn(settings, credentials),
     clientProperties: { connection_name: `waybill:${destination}` },
     ...(settings.tls && tlsOptions(settings.tls)),
   })
@@ -52,6 +55,23 @@ export async function open(settings: RabbitmqSettings, destination: string): Pro
     throw error
   } finally {
     clearTimeout(timer)
+  }
+}
+
+type Credentials = typeof amqpCredentials
+
+/** amqplib takes a URL's user and password for Latin-1: brokers, and all other clients, mean UTF-8. */
+function signIn(
+  { url }: RabbitmqSettings,
+  credentials: Credentials,
+): { credentials?: ReturnType<Credentials['plain']> } {
+  const { username, password } = new URL(url.reveal())
+  if (username === '' && password === '') return {}
+  try {
+    return { credentials: credentials.plain(decodeURIComponent(username), decodeURIComponent(password)) }
+  } catch {
+    // percent signs that are no UTF-8: amqplib's own reading
+    return {}
   }
 }
 

@@ -1,6 +1,6 @@
-import type { Pool } from 'undici'
 import { WaybillError } from '../../core/errors.js'
 import type { Adapter, Capabilities, DeliverContext, Outcome, OutboundMessage } from '../contract.js'
+import type { Connections } from './connection/connections.js'
 import { type Endpoint, Exchange, type ExchangeOwner } from './exchange.js'
 import { Group } from './group.js'
 import type { TokenBucket } from './token-bucket.js'
@@ -8,7 +8,7 @@ import type { TokenBucket } from './token-bucket.js'
 export interface WebhookParts {
   readonly destination: string
   readonly endpoint: Endpoint
-  readonly pool: Pool
+  readonly connections: Connections
   readonly concurrency: number
   readonly bucket: TokenBucket | undefined
 }
@@ -17,7 +17,7 @@ export interface WebhookParts {
 class Call implements ExchangeOwner {
   readonly #context: DeliverContext
   readonly #group: Group
-  readonly #released: () => void
+  readonly #released: (exchange: Exchange) => void
   readonly #resolve: () => void
   #left: number
 
@@ -26,7 +26,7 @@ class Call implements ExchangeOwner {
     group: Group,
     size: number,
     /** A place is free again. */
-    released: () => void,
+    released: (exchange: Exchange) => void,
     resolve: () => void,
   ) {
     this.#context = context
@@ -42,7 +42,7 @@ class Call implements ExchangeOwner {
 
   ended(exchange: Exchange): void {
     this.#group.remove(exchange)
-    if (exchange.started) this.#released()
+    if (exchange.started) this.#released(exchange)
     this.#left -= 1
     if (this.#left === 0) this.#resolve()
   }
@@ -71,6 +71,7 @@ export class WebhookAdapter implements Adapter {
 
   constructor(parts: WebhookParts) {
     this.#parts = parts
+    parts.connections.onFree = () => this.#fill()
     this.capabilities = { ordered: false, maxBatch: 1, concurrency: parts.concurrency, transactional: false }
   }
 
@@ -105,17 +106,18 @@ export class WebhookAdapter implements Adapter {
     }
     this.#parts.endpoint.authorization.close()
     // what is over is over; an aborted request may still hold a connection that is being made
-    await this.#parts.pool.destroy()
+    await this.#parts.connections.destroy()
   }
 
-  readonly #released = (): void => {
+  readonly #released = (exchange: Exchange): void => {
     this.#running -= 1
+    if (exchange.connection) this.#parts.connections.release(exchange.connection, exchange.clean)
     this.#fill()
   }
 
   /** Starts what there is a place and a token for. */
   #fill(): void {
-    const { concurrency, bucket } = this.#parts
+    const { concurrency, bucket, connections } = this.#parts
     while (this.#running < concurrency) {
       const next = this.#waiting[0]
       if (!next) break
@@ -123,14 +125,17 @@ export class WebhookAdapter implements Adapter {
         this.#waiting.shift()
         continue
       }
+      const connection = connections.take()
+      if (!connection) break
       const waitMs = bucket?.take(performance.now()) ?? 0
       if (waitMs > 0) {
+        connections.putBack(connection)
         this.#fillIn(waitMs)
         break
       }
       this.#waiting.shift()
       this.#running += 1
-      next.start()
+      next.start(connection, connections.reusing)
     }
     if (this.#running === 0 && this.#waiting.length === 0) this.#idle?.()
   }

@@ -37,7 +37,8 @@ export class AnswerBody {
   }
 }
 
-/** Whether an excerpt of this type of content can be read by people. */
-export function isReadable(contentType: string | string[] | undefined): boolean {
+/** Whether an excerpt of this content can be read by people. No encoding was asked for; one that comes all the same is not undone. */
+export function isReadable(contentType: string | string[] | undefined, encoding?: string | string[]): boolean {
+  if (!/^(identity)?$/i.test(String(encoding ?? '').trim())) return false
   return /^(text\/|application\/([\w.+-]+\+)?(json|xml))/i.test(String(contentType ?? ''))
 }

@@ -2,14 +2,22 @@ import type { Dispatcher } from 'undici'
 import type { Outcome, OutboundMessage } from '../contract.js'
 import { AnswerBody, isReadable } from './answer-body.js'
 import { type Authorization, AuthorizationError } from './authorization.js'
-import { isConnectionLost, outcomeOfError, outcomeOfStatus, outcomeOfTimeout } from './outcome.js'
+import type { Connection } from './connection/connections.js'
+import {
+  isConnectionLost,
+  isProtocolError,
+  type Meanings,
+  outcomeOfError,
+  outcomeOfStatus,
+  outcomeOfTimeout,
+  unreadable,
+} from './outcome.js'
 import type { GroupMember } from './group.js'
 import type { HeaderBuilder } from './request-headers.js'
 import { retryAfterMs } from './retry-after.js'
 
 /** What every exchange of a destination shares. */
 export interface Endpoint {
-  readonly dispatcher: Dispatcher
   /** Scheme, host and port. */
   readonly origin: string
   /** Path and query. */
@@ -18,7 +26,7 @@ export interface Endpoint {
   readonly authorization: Authorization
   readonly timeoutMs: number
   readonly maxRetryAfterMs: number
-  readonly deadOn: ReadonlySet<number>
+  readonly meanings: Meanings
   readonly answerExcerpt: number
   /** Texts that must not show in an error. */
   readonly secrets: readonly string[]
@@ -46,8 +54,13 @@ export class Exchange implements Dispatcher.DispatchHandler, GroupMember {
   readonly index: number
   readonly owner: ExchangeOwner
   place = -1
-  /** It has taken one of the adapter's places. */
-  started = false
+  /** The one of the adapter's places that it has taken. */
+  connection: Connection | undefined
+  /** Its answer is over, so that the connection may be used again. */
+  clean = false
+  #reusable = true
+  /** Its request went out on a connection that had served others. */
+  #onUsed = false
   /** Of both requests together; it runs from the first. */
   deadline = Infinity
   readonly #endpoint: Endpoint
@@ -74,8 +87,18 @@ export class Exchange implements Dispatcher.DispatchHandler, GroupMember {
     return this.#over
   }
 
-  start(): void {
-    this.started = true
+  get started(): boolean {
+    return this.connection !== undefined
+  }
+
+  /** `reusable`: the connection may serve others afterwards. */
+  start(connection: Connection, reusable: boolean): void {
+    this.connection = connection
+    this.#reusable = reusable
+    this.#authorize()
+  }
+
+  #authorize(): void {
     const header = this.#endpoint.authorization.header()
     if (typeof header !== 'object') return this.#send(header)
     header.then(
@@ -93,14 +116,17 @@ export class Exchange implements Dispatcher.DispatchHandler, GroupMember {
   }
 
   #send(authorization: string | undefined): void {
-    if (this.#over) return
-    const { dispatcher, path, buildHeaders, timeoutMs } = this.#endpoint
+    const { connection } = this
+    if (this.#over || !connection) return
+    const { path, buildHeaders, timeoutMs } = this.#endpoint
     this.#authorization = authorization
     this.#payload ??= Buffer.from(this.message.payload)
     this.#startedAt = performance.now()
     if (this.deadline === Infinity) this.deadline = this.#startedAt + timeoutMs
     const headers = buildHeaders(this.message, this.#payload, Math.floor(Date.now() / 1000), authorization)
-    dispatcher.dispatch({ path, method: 'POST', headers, body: this.#payload }, this)
+    this.#onUsed = connection.open && connection.answers > 0
+    connection.watch.begin()
+    connection.client.dispatch({ path, method: 'POST', headers, body: this.#payload, reset: !this.#reusable }, this)
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
@@ -115,13 +141,18 @@ export class Exchange implements Dispatcher.DispatchHandler, GroupMember {
   ): void {
     if (this.#over || status < 200) return
     const { answerExcerpt, maxRetryAfterMs } = this.#endpoint
-    this.#status = status
-    if (status < 300) {
-      const durationMs = Math.round((performance.now() - this.#startedAt) * 10) / 10
-      return this.#settle({ kind: 'delivered', receipt: { status, durationMs } })
-    }
+    if (this.#answered(status)) return
     this.#retryAfterMs = retryAfterMs(headers['retry-after'], Date.now(), maxRetryAfterMs)
-    this.#body = new AnswerBody(answerExcerpt > 0 && isReadable(headers['content-type']))
+    this.#body = new AnswerBody(answerExcerpt > 0 && isReadable(headers['content-type'], headers['content-encoding']))
+  }
+
+  /** True when the message is delivered with that. */
+  #answered(status: number): boolean {
+    this.#status = status
+    if (status < 200 || status > 299) return false
+    const durationMs = Math.round((performance.now() - this.#startedAt) * 10) / 10
+    this.#settle({ kind: 'delivered', receipt: { status, durationMs } })
+    return true
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
@@ -130,25 +161,41 @@ export class Exchange implements Dispatcher.DispatchHandler, GroupMember {
   }
 
   onResponseEnd(): void {
+    // 421: this connection leads to a server that does not know the host; another may not
+    this.clean = this.#status !== 421
     if (!this.#over) this.#conclude(true)
   }
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
     if (this.#over) return
-    if (this.#status > 0) return this.#conclude(true)
+    if (this.#status > 0 || this.#tookStatus()) return this.#conclude(true)
+    // What was left of an answer before comes out as an answer that is no HTTP: that is a connection lost, too.
+    const lost = isConnectionLost(error) || (this.#onUsed && isProtocolError(error))
     // A keep-alive connection that the server closed just as it was used again looks like this. The endpoint may have
     // taken the request nevertheless: it is the same attempt with the same webhook-id, which receivers de-duplicate on.
-    if (!this.#resent && isConnectionLost(error)) {
+    if (!this.#resent && lost) {
       this.#resent = true
       return this.#send(this.#authorization)
     }
-    this.#fail(outcomeOfError(this.#endpoint.origin, error))
+    const { origin } = this.#endpoint
+    this.#fail(this.connection?.watch.unreadable === true ? unreadable(origin) : outcomeOfError(origin, error))
+  }
+
+  /**
+   * The client refused the answer, or it broke off, after its status line: that was the answer. A receiver that said 2xx has
+   * the message, and would get it again and again.
+   */
+  #tookStatus(): boolean {
+    const status = this.connection?.watch.status
+    if (status === undefined) return false
+    this.#answered(status)
+    return true
   }
 
   timedOut(): void {
     if (this.#over) return
     const { origin, timeoutMs } = this.#endpoint
-    if (this.#status > 0) this.#conclude(false)
+    if (this.#status > 0 || this.#tookStatus()) this.#conclude(false)
     else this.#fail(outcomeOfTimeout(origin, timeoutMs, this.#controller !== undefined))
     this.#controller?.abort(aborted)
   }
@@ -161,15 +208,17 @@ export class Exchange implements Dispatcher.DispatchHandler, GroupMember {
       this.#reauthorized = true
       this.#status = 0
       this.#body = undefined
-      return this.start()
+      this.clean = false
+      if (this.connection) this.connection.answers += 1
+      return this.#authorize()
     }
     this.#fail(this.#refusal())
   }
 
   #refusal(): Outcome {
-    const { origin, deadOn, answerExcerpt, secrets, authorization } = this.#endpoint
+    const { origin, meanings, answerExcerpt, secrets, authorization } = this.#endpoint
     const excerpt = this.#body?.excerpt(answerExcerpt, [...secrets, ...authorization.secrets()]) ?? ''
-    return outcomeOfStatus(origin, { status: this.#status, retryAfterMs: this.#retryAfterMs, excerpt }, deadOn)
+    return outcomeOfStatus(origin, { status: this.#status, retryAfterMs: this.#retryAfterMs, excerpt }, meanings)
   }
 
   #fail(outcome: Outcome): void {

@@ -1,6 +1,7 @@
 import { parseEndpoint, type WebhookSettings } from '../../config/destinations/webhook.js'
 import { type AuthorizationFailure, AuthorizationError, type Authorization } from './authorization.js'
-import { type ConnectPolicy, guardedLookup, refuseLiteral } from './connector.js'
+import { type ConnectPolicy, guardedLookup, refuseLiteral } from './connection/connector.js'
+import { type GuardedAgents, guardedAgents } from './connection/guarded-agent.js'
 import { outcomeOfError, outcomeOfTimeout } from './outcome.js'
 import { retryAfterMs } from './retry-after.js'
 
@@ -37,6 +38,7 @@ export class ClientCredentials implements Authorization {
   readonly #settings: OAuth2Settings
   readonly #context: OAuth2Context
   readonly #url: URL
+  readonly #agents: GuardedAgents
   #abort: AbortController | undefined
   #token: Token | undefined
   #fetching: Promise<string> | undefined
@@ -47,6 +49,7 @@ export class ClientCredentials implements Authorization {
     this.#settings = settings
     this.#context = context
     this.#url = url
+    this.#agents = guardedAgents(context.policy)
   }
 
   header(): string | Promise<string> {
@@ -105,6 +108,7 @@ export class ClientCredentials implements Authorization {
         decompress: false,
         throwHttpErrors: false,
         timeout: { request: timeoutMs },
+        agent: this.#agents,
         dnsLookup: guardedLookup(policy, this.#url.protocol),
         https: { certificateAuthority: tls.ca, certificate: tls.cert, key: tls.key, passphrase: tls.passphrase },
         signal: abort.signal,

@@ -7,9 +7,11 @@ type Failed = Exclude<Outcome, { kind: 'delivered' }>
 
 /**
  * The endpoint, or what stands before it, is down or throttling; nothing says that it is this message. 408 is the
- * endpoint's own time-out of our request. 521–524 are Cloudflare's "origin is down, unreachable, timed out".
+ * endpoint's own time-out of our request, 421 a server that is not this host's. 521–527 and 530 are Cloudflare's "origin is
+ * down, unreachable, timed out, its certificate does not hold", 598 and 599 other proxies' time-outs. 430, 509 and 529
+ * throttle (Shopify, cPanel, Anthropic and others).
  */
-const pausing = new Set([408, 429, 502, 503, 504, 521, 522, 523, 524])
+const pausing = new Set([408, 421, 429, 430, 502, 503, 504, 509, 521, 522, 523, 524, 525, 526, 527, 529, 530, 598, 599])
 
 /** Concerns every message alike: credentials (401, 403), a URL that has moved for good (301, 308) or is gone (410). */
 const misconfigured = new Map([
@@ -29,17 +31,25 @@ export interface Answer {
   readonly excerpt: string
 }
 
+/** What the settings say of statuses. */
+export type Meanings = ReadonlyMap<number, Failed['kind']>
+
+function usualMeaning(status: number): Failed['kind'] {
+  if (misconfigured.has(status)) return 'misconfigured'
+  return pausing.has(status) ? 'pause' : 'retry'
+}
+
 /** What an answer that is not 2xx means. `endpoint` is scheme and host only: paths and queries may carry tokens. */
-export function outcomeOfStatus(endpoint: string, answer: Answer, deadOn: ReadonlySet<number>): Failed {
+export function outcomeOfStatus(endpoint: string, answer: Answer, meanings: Meanings): Failed {
   const { status, excerpt } = answer
-  const remedy = misconfigured.get(status) ?? (status < 400 ? 'redirects are not followed' : undefined)
-  const text = [`POST ${endpoint} answered ${status}`, remedy, excerpt && JSON.stringify(excerpt)]
+  const kind = meanings.get(status) ?? usualMeaning(status)
+  const remedy = misconfigured.get(status) ?? (status >= 300 && status < 400 ? 'redirects are not followed' : undefined)
+  const digits = String(status).padStart(3, '0')
+  const text = [`POST ${endpoint} answered ${digits}`, remedy, excerpt && JSON.stringify(excerpt)]
     .filter(Boolean)
     .join(': ')
-  const failure = { code: `HTTP_${status}`, message: text }
-  if (deadOn.has(status)) return { kind: 'dead', failure }
-  if (misconfigured.has(status)) return { kind: 'misconfigured', failure }
-  const kind = pausing.has(status) ? 'pause' : 'retry'
+  const failure = { code: `HTTP_${digits}`, message: text }
+  if (kind === 'dead' || kind === 'misconfigured') return { kind, failure }
   return answer.retryAfterMs === undefined ? { kind, failure } : { kind, failure, retryAfterMs: answer.retryAfterMs }
 }
 
@@ -67,6 +77,19 @@ function firstOf(error: unknown): unknown {
 /** The connection was lost before an answer came: a keep-alive connection may have been closed as it was used again. */
 export function isConnectionLost(error: unknown): boolean {
   return codes.get(codeOf(error) ?? '') === 'CONNECTION_RESET'
+}
+
+/** The parser could make nothing of what came. */
+export function isProtocolError(error: unknown): boolean {
+  return error instanceof errors.HTTPParserError || codes.get(codeOf(error) ?? '') === 'HTTP_PROTOCOL'
+}
+
+/** HTTP answered, so something took the request; what became of the message can't be read. Once each attempt, then it is dead. */
+export function unreadable(endpoint: string): Failed {
+  return {
+    kind: 'retry',
+    failure: { code: 'HTTP_PROTOCOL', message: `POST ${endpoint} answered with a status line that cannot be read` },
+  }
 }
 
 /** What an error without any answer means. Certificates apart, nothing tells whether it is this message: it pauses. */

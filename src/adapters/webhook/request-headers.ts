@@ -1,5 +1,6 @@
 import { isSystemHeader, type WebhookSettings } from '../../config/destinations/webhook.js'
 import { version } from '../../core/version.js'
+import { contextBytes, contextPrefix, contextSignatureHeader, signedPrefix } from '../../core/webhook-keys.js'
 import type { OutboundMessage } from '../contract.js'
 import { encodeKey, encodeName, isPlainName, isPlainValue } from './header-text.js'
 import { createSigner } from './signature.js'
@@ -21,19 +22,29 @@ const settingsOnly = new Set(['authorization', 'cookie', 'user-agent'])
  * Headers of a request: what the adapter writes, then the settings' own, then the application's. A name that one of the
  * former has is not taken from the latter. `timestamp` is in seconds.
  */
-export function createHeaderBuilder(settings: Pick<WebhookSettings, 'headers' | 'secrets'>): HeaderBuilder {
+export function createHeaderBuilder(
+  settings: Pick<WebhookSettings, 'headers' | 'secrets' | 'signContext'>,
+): HeaderBuilder {
   const own = new Map(Object.entries(settings.headers).map(([name, value]) => [name.toLowerCase(), value.reveal()]))
   const fixed = ['content-type', 'application/json']
   if (!own.has('user-agent')) fixed.push('user-agent', `waybill/${version}`)
   for (const [name, value] of own) fixed.push(name, value)
   const sign = createSigner(settings.secrets)
+  const { signContext } = settings
 
   return (message, body, timestamp, authorization) => {
     const id = encodeKey(message.id)
     const headers = [...fixed, 'webhook-id', id, 'webhook-timestamp', String(timestamp)]
-    headers.push('webhook-topic', encodeKey(message.topic), 'webhook-attempt', String(message.attempt))
-    if (message.key !== null) headers.push('webhook-key', encodeKey(message.key))
-    if (sign) headers.push('webhook-signature', sign(id, timestamp, body))
+    const topic = encodeKey(message.topic)
+    const key = message.key === null ? undefined : encodeKey(message.key)
+    const attempt = String(message.attempt)
+    headers.push('webhook-topic', topic, 'webhook-attempt', attempt)
+    if (key !== undefined) headers.push('webhook-key', key)
+    if (sign) headers.push('webhook-signature', sign(signedPrefix(id, timestamp), body))
+    if (sign && signContext) {
+      const signature = sign(contextPrefix(id, timestamp), contextBytes(topic, key, attempt))
+      headers.push(contextSignatureHeader, signature)
+    }
     if (authorization !== undefined) headers.push('authorization', authorization)
     pushApplicationHeaders(headers, message.headers, own)
     return headers

@@ -1,11 +1,18 @@
+import { isIPv6 } from 'node:net'
 import { z } from 'zod'
 import { duration, flag, oneOf, text, wholeNumber } from '../fields.js'
 import { secret } from './secret.js'
 import { brokerTls } from './tls.js'
 
-const brokerHelp = 'must be "host:port", such as "kafka-1:9092"'
+const brokerHelp = 'must be "host:port", such as "kafka-1:9092" or "[fd00::1]:9092"'
 
-const broker = z.string({ error: brokerHelp }).regex(/^(\[[0-9a-fA-F:]+\]|[^\s:/@]+):\d{1,5}$/, { error: brokerHelp })
+const broker = z.string({ error: brokerHelp }).refine((text) => isBroker(text), { error: brokerHelp })
+
+function isBroker(text: string): boolean {
+  const [, host = '', port] = /^(\[[0-9a-fA-F:.]+\]|[^\s:/@[\]]+):(\d{1,5})$/.exec(text) ?? []
+  if (Number(port) > 65_535) return false
+  return host !== '' && (!host.startsWith('[') || isIPv6(host.slice(1, -1)))
+}
 
 const templateHelp =
   'must be a Kafka topic (letters, digits, ".", "_", "-") in which {topic} is the only placeholder, such as "{topic}" or "crm.{topic}"'

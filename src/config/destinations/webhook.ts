@@ -79,6 +79,9 @@ const auth = z.discriminatedUnion('type', [
   }),
 ])
 
+/** What a status can be set to mean; the outcomes of `adapters/contract.ts`. */
+const statusMeanings = ['retry', 'pause', 'misconfigured', 'dead'] as const
+
 const networkHelp = 'must be a network such as "10.1.0.0/16" or "fd00::/8", or one address'
 const network = z
   .string({ error: networkHelp })
@@ -91,6 +94,8 @@ export const webhookSettings = z
     url,
     /** Signing secrets, the newest first; every one signs, so that they can be rotated with overlap. Default: unsigned. */
     secrets: z.array(signingSecret).max(8, { error: 'must not be more than 8' }).default([]),
+    /** Sign topic, key and attempt too, in `webhook-context-signature`; needs `secrets`. Default false. */
+    signContext: flag.default(false),
     /** Credentials. Default `{ type: 'none' }`. */
     auth: auth.default({ type: 'none' }),
     /** Client certificate and trust. Default: none, the system's. */
@@ -110,10 +115,19 @@ export const webhookSettings = z
       .optional(),
     /** Whole time of a request: connecting, sending and the answer with its body. Milliseconds, 1–600,000. Default 10,000. */
     timeoutMs: wholeNumber(1, 600_000).default(10_000),
+    /** Whether connections serve more than one request. Without, no byte of an answer can be taken for another's. Default true. */
+    keepAlive: flag.default(true),
+    /** A connection that is older serves no further request, so that a name that moves is followed. Milliseconds, 1,000–86,400,000. Default 120,000. */
+    connectionLifetimeMs: wholeNumber(1000, 86_400_000).default(120_000),
     /** A longer `Retry-After` counts as this long. Milliseconds, 0–86,400,000. Default 3,600,000. */
     maxRetryAfterMs: wholeNumber(0, 86_400_000).default(3_600_000),
     /** Statuses after which no retry of the message helps, 300–599: it is dead at once. Default: none. */
     deadOn: z.array(wholeNumber(300, 599)).default([]),
+    /**
+     * What statuses mean (300–599), where it is not what `docs/adapters/webhook.md` says: `retry`, `pause`, `misconfigured`
+     * or `dead`. `{ 403: 'retry' }` is for an endpoint that refuses some messages by it. Default: none.
+     */
+    statuses: z.record(z.string(), oneOf(statusMeanings)).default({}),
     /** Characters of a refusing answer's text that the error keeps, 0–500; 0 if partners echo what must not be stored. Default 500. */
     answerExcerpt: wholeNumber(0, 500).default(500),
     /** Networks of one's own that may be connected to although they are not public. Default: none. */
@@ -124,6 +138,14 @@ export const webhookSettings = z
   .superRefine((settings, context) => {
     const problem = (message: string, ...path: (string | number)[]): void =>
       context.addIssue({ code: 'custom', message, path })
+    if (settings.signContext && settings.secrets.length === 0) problem('needs secrets to sign with', 'signContext')
+    for (const status of Object.keys(settings.statuses)) {
+      if (!/^[345]\d\d$/.test(status)) problem('must be a status from 300 to 599', 'statuses', status)
+    }
+    for (const status of settings.deadOn) {
+      if (String(status) in settings.statuses)
+        problem('is in deadOn too; give one of the two', 'statuses', String(status))
+    }
     for (const name of Object.keys(settings.headers)) {
       const lower = name.toLowerCase()
       if (isSystemHeader(lower))

@@ -4,6 +4,7 @@ import { deploymentFaults } from './deployments.js'
 import { dispatcherFaults } from './dispatchers.js'
 import type { Fault } from './fault.js'
 import { moves } from './moves.js'
+import { nameFaults } from './names.js'
 import { readFaults } from './reads.js'
 import { receiverFaults } from './receivers.js'
 
@@ -14,6 +15,7 @@ export const faults: readonly Fault[] = [
   ...moves,
   ...readFaults,
   ...receiverFaults,
+  ...nameFaults,
   ...applicationFaults,
 ]
 

@@ -1,8 +1,10 @@
-import { lookup as dnsLookup, type LookupAddress } from 'node:dns'
+import type { LookupAddress } from 'node:dns'
 import type { LookupFunction } from 'node:net'
 import { buildConnector } from 'undici'
-import { type AddressGuard, literalAddress } from '../../core/address-guard.js'
-import { WaybillError } from '../../core/errors.js'
+import { type AddressGuard, literalAddress } from '../../../core/address-guard.js'
+import { WaybillError } from '../../../core/errors.js'
+import { lookups } from '../../../network/lookups.js'
+import { isOwnAddress } from '../../../network/own-addresses.js'
 
 /** Which addresses a destination may connect to. */
 export interface ConnectPolicy {
@@ -12,12 +14,7 @@ export interface ConnectPolicy {
 }
 
 /** Why `address` may not be connected to, as an error that names the remedy; undefined when it may. */
-export function refuse(
-  policy: ConnectPolicy,
-  protocol: string,
-  host: string,
-  address: string,
-): WaybillError | undefined {
+function refuse(policy: ConnectPolicy, protocol: string, host: string, address: string): WaybillError | undefined {
   const where = host === address ? address : `${host} (${address})`
   const reason = policy.guard.refusal(address)
   if (reason) {
@@ -25,7 +22,13 @@ export function refuse(
       `${where} is a ${reason} address, which is blocked; if it is yours, name its network in allowNetworks`,
     )
   }
-  if (protocol === 'https:' || policy.allowHttp || policy.guard.isAllowListed(address)) return undefined
+  if (policy.guard.isAllowListed(address)) return undefined
+  if (isOwnAddress(address)) {
+    return blocked(
+      `${where} is an address of this machine itself, which is blocked; if it is meant, name it in allowNetworks`,
+    )
+  }
+  if (protocol === 'https:' || policy.allowHttp) return undefined
   return blocked(`${where} is not in allowNetworks, so that it needs https; use https, or set allowHttp`)
 }
 
@@ -45,8 +48,8 @@ export function refuseLiteral(policy: ConnectPolicy, url: URL): WaybillError | u
  */
 export function guardedLookup(policy: ConnectPolicy, protocol: string): LookupFunction {
   return (hostname, options, callback) => {
-    dnsLookup(hostname, { ...options, all: true }, (error, found) => {
-      if (error) return callback(error, [])
+    lookups.lookup(hostname, { ...options, all: true }, (error, found) => {
+      if (error || typeof found === 'string') return callback(error, [])
       const permitted: LookupAddress[] = []
       let refusal: WaybillError | undefined
       for (const entry of found) {
@@ -60,6 +63,18 @@ export function guardedLookup(policy: ConnectPolicy, protocol: string): LookupFu
       else callback(null, first.address, first.family)
     })
   }
+}
+
+/** Why a connected socket may not be used. */
+export function refuseSocket(
+  policy: ConnectPolicy,
+  protocol: string,
+  host: string,
+  remoteAddress: string | undefined,
+): Error | undefined {
+  // the peer is gone already: there is no address to look at
+  if (remoteAddress === undefined) return closedAtOnce(host)
+  return refuse(policy, protocol, host, remoteAddress)
 }
 
 function noAddress(hostname: string): NodeJS.ErrnoException {
@@ -91,11 +106,7 @@ export function guardedConnector(
     if (literal || !connect) return callback(literal ?? blocked(`${target.protocol} is neither http nor https`), null)
     connect(target, (error, socket) => {
       if (error) return callback(error, null)
-      const { remoteAddress } = socket
-      const refusal =
-        remoteAddress === undefined
-          ? closedAtOnce(target.hostname) // the peer is gone already: there is no address to look at
-          : refuse(policy, target.protocol, target.hostname, remoteAddress)
+      const refusal = refuseSocket(policy, target.protocol, target.hostname, socket.remoteAddress)
       if (!refusal) return callback(null, socket)
       socket.destroy()
       callback(refusal, null)
