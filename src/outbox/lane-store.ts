@@ -162,7 +162,7 @@ export async function loadDropped(
   return rows.map((row) => ({ seq: Number(row.seq), id: row.message_id }))
 }
 
-/** Ids and whole numbers need no quotes in an array. Receipts are JSON texts, one a line. */
+/** Ids and whole numbers need no quotes in an array; -1 stands for no time, as a null in one depends on array_nulls. Receipts are JSON texts, one a line. */
 function receiptColumns(rows: readonly ReceiptRow[]): (string | null)[] {
   if (rows.length === 0) return [null, null, null, null, null]
   const column = (of: (row: ReceiptRow) => string | number | null): string => `{${rows.map(of).join(',')}}`
@@ -170,7 +170,7 @@ function receiptColumns(rows: readonly ReceiptRow[]): (string | null)[] {
     column((row) => row.id),
     column((row) => row.seq),
     column((row) => row.attempt),
-    column((row) => row.ms ?? 'null'),
+    column((row) => row.ms ?? -1),
     rows.map((row) => storableJson(row.receipt)).join('\n'),
   ]
 }

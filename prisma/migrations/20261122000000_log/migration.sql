@@ -322,12 +322,13 @@ as $$
       52, 1), 53, 1), 'hex')::uuid
 $$;
 
--- What may be published. Plain SQL, which the planner takes into the expression that asks.
+-- What may be published. Plain SQL, which the planner takes into the expression that asks. No text with a backslash that is not
+-- marked E: where a session has standard_conforming_strings off, '\.' is any character.
 create function waybill.is_topic(topic text) returns boolean language sql immutable as $$
-  select length(topic) <= 255 and topic ~ '^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$'
+  select length(topic) <= 255 and topic ~ '^[A-Za-z0-9_-]+([.][A-Za-z0-9_-]+)*$'
 $$;
 create function waybill.is_key(key text) returns boolean language sql immutable as $$
-  select key is null or (key <> '' and octet_length(key) <= 1024 and key !~ '[\x01-\x1f\x7f]')
+  select key is null or (key <> '' and octet_length(key) <= 1024 and key !~ E'[\\x01-\\x1f\\x7f]')
 $$;
 create function waybill.max_payload_bytes() returns int language sql stable as $$
   select coalesce(nullif(current_setting('waybill.max_payload_bytes', true), '')::int, 1048576)
@@ -728,7 +729,7 @@ $$;
 --   p_settled     [{seq, id, was}] are delivered
 --   p_attempts    [{id, seq, attempt, outcome, code, error, ms}]
 --   p_receipt_ids, …  a receipt from each place of five lists: 3 µs each, where a list of objects took 5;
---                 p_receipts: JSON texts, one a line, as JSON text has no line breaks of its own; null: without
+--                 p_receipt_ms: -1 for none; p_receipts: JSON texts, one a line, as JSON text has no line breaks of its own; null: without
 -- Returns how many of p_updated and p_settled were still as the lane knew them: fewer means that an operator acted.
 create function waybill.lane_commit(
   p_lane int, p_epoch bigint, p_holder uuid, p_nonce uuid,
@@ -801,7 +802,7 @@ begin
   end if;
   if p_receipts is not null then
     insert into waybill.receipts (destination, message_id, seq, attempt, duration_ms, receipt)
-    select dest, d.id, d.seq, d.attempt, d.ms, d.receipt::json
+    select dest, d.id, d.seq, d.attempt, nullif(d.ms, -1), d.receipt::json
       from unnest(p_receipt_ids, p_receipt_seqs, p_receipt_attempts, p_receipt_ms,
                   string_to_array(p_receipts, E'\n', 'null')) d(id, seq, attempt, ms, receipt);
   end if;

@@ -9,7 +9,7 @@ select m.*
   from waybill.incarnation i
   left join lateral (
     select m.seq, m.id, m.topic, m.key, m.payload, m.headers, array_to_json(m.destinations),
-           date_part('epoch', m.created_at)
+           extract(epoch from m.created_at)
       from waybill.messages m
      where m.seq = any($1::bigint[]) and m.seq >= $2::bigint and m.seq <= $3::bigint and m.tableoid is not null) m on true
  where i.nonce = $4::uuid and not row_security_active('waybill.messages'::regclass)

@@ -16,7 +16,7 @@ select m.*
   from waybill.incarnation i
   left join lateral (
     select m.seq, m.id, m.topic, m.key, case when pg_column_size(m.payload) <= $8::int then m.payload end,
-           m.headers, array_to_json(m.destinations), date_part('epoch', m.created_at),
+           m.headers, array_to_json(m.destinations), extract(epoch from m.created_at),
            case when pg_column_size(m.payload) > $8::int then pg_column_size(m.payload) end
       from waybill.messages m
      where m.seq > $1::bigint and m.seq <= $2::bigint and m.tableoid is not null

@@ -15,7 +15,7 @@ select m.*
   from waybill.incarnation i
   left join lateral (
     select m.seq, m.id, m.topic, m.key, case when pg_column_size(m.payload) <= $8::int then m.payload end,
-           m.headers, array_to_json(m.destinations), date_part('epoch', m.created_at),
+           m.headers, array_to_json(m.destinations), extract(epoch from m.created_at),
            case when pg_column_size(m.payload) > $8::int then pg_column_size(m.payload) end
       from unnest($3::xid8[], $4::bigint[]) x(xid, floor)
      cross join lateral (
