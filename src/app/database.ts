@@ -1,9 +1,8 @@
-import pg from 'pg'
-import { codeOf, messageOf, WaybillError } from '../core/errors.js'
+import type pg from 'pg'
 import { assertRowsSeen } from '../db/hidden-tables.js'
 import { assertSchema } from '../db/migrate.js'
 import { createPool } from '../db/pool.js'
-import { isConnectionError } from '../db/sqlstate.js'
+import { asUnreachable } from '../db/unreachable.js'
 
 export interface ConnectOptions {
   readonly connectionString: string
@@ -41,24 +40,4 @@ export async function requireSchema(pool: pg.Pool): Promise<void> {
   } finally {
     client.release()
   }
-}
-
-// invalid_authorization_specification, invalid_password, invalid_catalog_name; insufficient_privilege is CONNECT's
-const refusals = new Set(['28000', '28P01', '3D000', '42501'])
-
-/** What a failed connect means, with the address and without the password. Other errors are given back as they are. */
-export function asUnreachable(error: unknown, connectionString: string): unknown {
-  const code = codeOf(error)
-  const refused = code !== undefined && refusals.has(code)
-  if (!refused && !isConnectionError(error)) return error
-  const { host, port, database = '' } = new pg.Client({ connectionString })
-  const why = refused ? `${messageOf(error)}, ${code}` : (code ?? messageOf(error))
-  const remedy = refused
-    ? 'check the user, the password and the name of the database in its URL'
-    : 'check the address in its URL (WAYBILL_DATABASE_URL, or database.url), and that the server takes connections'
-  return new WaybillError(
-    'WAYBILL_DATABASE_UNREACHABLE',
-    `no connection to database "${database}" at ${host}:${port} (${why}); ${remedy}`,
-    { cause: error },
-  )
 }

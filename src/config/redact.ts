@@ -1,4 +1,6 @@
 import { createHash } from 'node:crypto'
+import { shownDatabaseUrl } from '../core/database-url.js'
+import { shownUrls } from '../core/shown-url.js'
 import { isEnvReference, redacted, Secret } from './destinations/secret.js'
 import type { ResolvedConfig } from './resolve.js'
 
@@ -12,13 +14,16 @@ const tellingName =
 const harmlessName = /(url|header|headers|ms|name|id|type|count|length)$/i
 
 /**
- * A plain, JSON-compatible picture of a configuration for people and logs: secrets are `[redacted]`, as are passwords
- * within URLs and texts under names such as `authorization`. Of the database only host, port and name are shown.
+ * A plain, JSON-compatible picture of a configuration for people, logs and `waybill.destinations`: secrets are `[redacted]`,
+ * as are texts under names such as `authorization`, and of URLs all but the host and the first word of the path. Of the
+ * database only host, port and name are shown.
  */
 export function redact(config: Omit<ResolvedConfig, 'warnings'>): Json {
-  const { url, directUrl } = config.database
-  const database = { ...config.database, url: databasePlace(url), directUrl: directUrl && databasePlace(directUrl) }
-  return plain({ ...config, database })
+  const { url, directUrl, ...database } = config.database
+  const place = (secret: Secret): string => shownDatabaseUrl(secret.reveal()) ?? redacted
+  const places = { url: place(url), ...(directUrl && { directUrl: place(directUrl) }) }
+  const shown = plain({ ...config, database }, shownUrls) as Readonly<Record<string, Json>>
+  return { ...shown, database: { ...places, ...database } }
 }
 
 /**
@@ -29,7 +34,7 @@ export function fingerprintConfig(config: ResolvedConfig): string {
   const destinations = Object.fromEntries(config.destinations.map(({ name, ...rest }) => [name, rest]))
   const routes = Object.fromEntries(config.routes.map((route) => [route.pattern, [...route.destinations].sort()]))
   return createHash('sha256')
-    .update(JSON.stringify(sorted(plain({ destinations, routes }))))
+    .update(JSON.stringify(sorted(plain({ destinations, routes }, withoutCredentials))))
     .digest('hex')
 }
 
@@ -43,30 +48,33 @@ function sorted(value: Json): Json {
   )
 }
 
-/** JSON without secrets. */
-function plain(value: unknown, name = ''): Json {
+/** JSON without secrets. `texts` is what becomes of a text in which a URL may stand. */
+function plain(value: unknown, texts: (text: string) => string, name = ''): Json {
   if (value instanceof Secret || isEnvReference(value)) return redacted
   if (value === null || value === undefined) return null
   if (typeof value === 'number' || typeof value === 'boolean') return value
   if (typeof value === 'bigint') return value.toString()
   const hidden = tellingName.test(name) && !harmlessName.test(name)
-  if (typeof value === 'string') return hidden ? redacted : withoutCredentials(value)
+  if (typeof value === 'string') return hidden ? redacted : texts(value)
   if (value instanceof Date) return value.toISOString()
-  if (value instanceof URL) return withoutCredentials(value.href)
+  if (value instanceof URL) return texts(value.href)
   if (value instanceof RegExp) return value.source
   if (value instanceof Uint8Array) return `[${value.length} bytes]`
   // a list or an object under a telling name hides the texts inside
-  if (Array.isArray(value)) return value.map((item) => plain(item, hidden ? name : ''))
-  if (value instanceof Map) return plain(Object.fromEntries(value as Map<string, unknown>), name)
-  if (value instanceof Set) return plain([...value], name)
+  if (Array.isArray(value)) return value.map((item) => plain(item, texts, hidden ? name : ''))
+  if (value instanceof Map) return plain(Object.fromEntries(value as Map<string, unknown>), texts, name)
+  if (value instanceof Set) return plain([...value], texts, name)
   if (typeof value !== 'object') return `[${typeof value}]`
   const entries = Object.entries(value)
     .filter(([, item]) => item !== undefined)
-    .map(([key, item]): [string, Json] => [key, plain(item, hidden ? name : key)])
+    .map(([key, item]): [string, Json] => [key, plain(item, texts, hidden ? name : key)])
   return Object.fromEntries(entries)
 }
 
-/** Text with the user's part of a URL, and parameters that are called like a secret, masked. */
+/**
+ * For the fingerprint: a URL's path and parameters are part of what a destination does. Its user's part, and parameters that
+ * are called like a secret, may change without it.
+ */
 function withoutCredentials(text: string): string {
   if (!text.includes('://')) return text
   if (!URL.canParse(text)) return text.replace(/:\/\/\S*@/g, `://${redacted}@`)
@@ -76,15 +84,4 @@ function withoutCredentials(text: string): string {
   return shown.replace(/([?&;])([^=&#]+)=([^&#]*)/g, (whole, before: string, key: string) =>
     tellingName.test(key) ? `${before}${key}=${redacted}` : whole,
   )
-}
-
-/** `postgres://host:5432/name`. Whatever is not plainly that is not shown at all. */
-function databasePlace(secret: Secret): string {
-  const text = secret.reveal()
-  if (!URL.canParse(text)) return redacted
-  const { protocol, host, pathname, search, hash, username, password } = new URL(text)
-  // a password with a bare "/", "?" or "#" ends the host early: its parts would stand where host and name do
-  const suspicious = host === '' || /[@:]/.test(pathname + search + hash) || (username === '' && password !== '')
-  if (suspicious || !/^postgres(ql)?:$/.test(protocol)) return redacted
-  return `${protocol}//${host}${pathname}`
 }

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { databaseUrlProblem } from '../core/database-url.js'
 import { secret } from './destinations/secret.js'
 import { duration, flag, oneOf, text, wholeNumber } from './fields.js'
 import { logLevels } from './types.js'
@@ -11,9 +12,15 @@ import { logLevels } from './types.js'
 const databaseUrlMissing =
   'is not set; give database.url, --database-url or the environment variable WAYBILL_DATABASE_URL'
 
+/** What is wrong is said of its form; its text may be a password in any place. */
+const databaseUrl = secret.superRefine((url, context) => {
+  const message = databaseUrlProblem(url.reveal())
+  if (message !== undefined) context.addIssue({ code: 'custom', message })
+})
+
 const database = z.strictObject({
-  url: z.custom((input) => input !== undefined, { error: databaseUrlMissing }).pipe(secret),
-  directUrl: secret.optional(),
+  url: z.custom((input) => input !== undefined, { error: databaseUrlMissing }).pipe(databaseUrl),
+  directUrl: databaseUrl.optional(),
   poolSize: wholeNumber(1, 500).default(10),
 })
 

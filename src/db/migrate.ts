@@ -1,4 +1,5 @@
 import pg from 'pg'
+import { SteadyClient } from './steady-client.js'
 import { backoffDelay } from '../core/backoff.js'
 import { systemClock, type Clock } from '../core/clock.js'
 import { codeOf, messageOf, WaybillError } from '../core/errors.js'
@@ -15,6 +16,7 @@ import { refuseStrangers } from './migrate-owners.js'
 import { lineOf, splitStatements, type SqlStatement } from './migrate-statements.js'
 import { isConnectionError } from './sqlstate.js'
 import { beginSql } from './transaction.js'
+import { asUnreachable } from './unreachable.js'
 
 export { assertSchema, pendingMigrations, type AssertSchemaOptions } from './migrate-history.js'
 
@@ -67,7 +69,7 @@ interface Run {
 export async function migrate(target: string | pg.ClientBase, options: MigrateOptions = {}): Promise<MigrateResult> {
   const files = readMigrations(options.directory)
   if (typeof target !== 'string') return migrateWith(target, files, options)
-  const client = new pg.Client({
+  const client = new SteadyClient({
     connectionString: target,
     application_name: 'waybill migrate',
     connectionTimeoutMillis: 10_000,
@@ -79,12 +81,7 @@ export async function migrate(target: string | pg.ClientBase, options: MigrateOp
     await client.connect()
     return await migrateWith(client, files, options)
   } catch (error) {
-    if (!isConnectionError(error)) throw error
-    throw new WaybillError(
-      'WAYBILL_DATABASE_UNREACHABLE',
-      `no connection to database "${client.database ?? ''}" at ${client.host}:${client.port} (${codeOf(error) ?? messageOf(error)}); check the address and that the server takes connections, then run it again: what was applied stays`,
-      { cause: error },
-    )
+    throw asUnreachable(error, target, '; then run it again: what was applied stays')
   } finally {
     await client.end().catch(() => undefined)
   }

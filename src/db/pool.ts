@@ -1,5 +1,6 @@
 import pg from 'pg'
 import { within } from '../core/within.js'
+import { checkedUrl, SteadyClient } from './steady-client.js'
 
 export interface PoolOptions {
   readonly connectionString: string
@@ -11,10 +12,15 @@ export interface PoolOptions {
   readonly onError?: (error: Error) => void
 }
 
-/** A pool for Waybill's own sessions. Keep-alive and time-outs are set, so that a silent peer is noticed. */
+/**
+ * A pool for Waybill's own sessions. Keep-alive and time-outs are set, so that a silent peer is noticed.
+ * @throws InputError WAYBILL_CONFIG_INVALID for a connection string that is no PostgreSQL URL
+ */
 export function createPool({ connectionString, max = 4, applicationName = 'waybill', onError }: PoolOptions): pg.Pool {
   const pool = new pg.Pool({
-    connectionString,
+    // its types ask for a client that takes no settings
+    Client: SteadyClient as unknown as new () => pg.ClientBase,
+    connectionString: checkedUrl(connectionString),
     max,
     application_name: applicationName,
     connectionTimeoutMillis: 10_000,

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import pg from 'pg'
+import type pg from 'pg'
+import { SteadyClient } from './steady-client.js'
 import { within } from '../core/within.js'
 import { hangUp } from './hang-up.js'
 import { guardPool, sessionsOf } from './pool.js'
@@ -79,7 +80,7 @@ export class SessionWatch {
   async #ask(): Promise<void> {
     const { pool, silentMs } = this.#o
     this.#asking = true
-    const client = new pg.Client({
+    const client = new SteadyClient({
       ...pool.options,
       password: pool.options.password, // not enumerable there
       application_name: 'waybill watch',

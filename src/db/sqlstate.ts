@@ -46,6 +46,20 @@ function isDriverLoss(error: Error): boolean {
   return driverLosses.has(error.message)
 }
 
+/**
+ * Runs one statement again when it was refused with 40001: a statement that is a transaction of its own is SERIALIZABLE where
+ * default_transaction_isolation says so, and loses to commits beside it. For what must not be late, such as a heartbeat.
+ */
+export async function serialized<T>(run: () => Promise<T>, attempts = 5): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await run()
+    } catch (error) {
+      if (codeOf(error) !== '40001' || attempt >= attempts) throw error
+    }
+  }
+}
+
 /** Lock or statement time-out, deadlock, serialization failure: the same thing may go through later. */
 export function isTransient(error: unknown): boolean {
   const code = codeOf(error)

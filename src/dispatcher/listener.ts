@@ -1,4 +1,5 @@
-import pg from 'pg'
+import type pg from 'pg'
+import { SteadyClient } from '../db/steady-client.js'
 import { hangUp } from '../db/hang-up.js'
 import type { DispatcherLogger } from './hooks.js'
 
@@ -39,7 +40,7 @@ export class Listener {
   }
 
   async start(): Promise<void> {
-    const client = new pg.Client({
+    const client = new SteadyClient({
       connectionString: this.#connectionString,
       application_name: 'waybill listener',
       keepAlive: true,

@@ -28,8 +28,11 @@ export interface NewJob {
   readonly messageId?: string
 }
 
-const insertText = `select waybill.job_insert($1::uuid[], $2::text[], $3::int[], $4::text[], $5::text[], $6::json[],
-  $7::json[], $8::int[], $9::timestamptz[]) as ids`
+// What may be null goes as empty text, or its absence as a list of places: NULL in an array is a word where array_nulls is off.
+const insertText = `select waybill.job_insert(array_replace($1::text[], '', null)::uuid[], $2::text[], $3::int[], $4::text[],
+  array(select case when k.given then k.text end
+          from unnest($5::text[], $10::boolean[]) with ordinality k(text, given, i) order by k.i), $6::json[],
+  array_replace($7::text[], '', null)::json[], $8::int[], array_replace($9::text[], '', null)::timestamptz[]) as ids`
 
 /**
  * Inserts jobs in the transaction of `tx`, in one statement: they are there when it commits, and only then.
@@ -41,15 +44,16 @@ export async function insertJobs(tx: JobExecutor, jobs: readonly NewJob[]): Prom
   const texts = jobs.map((job, index) => checked(job, `jobs[${index}]`, problems))
   if (problems.length > 0) throw new InputError('WAYBILL_JOB_INVALID', 'the jobs are not valid:', problems)
   const { rows } = await tx.query(insertText, [
-    jobs.map(({ messageId }) => messageId ?? null),
+    jobs.map(({ messageId }) => messageId ?? ''),
     jobs.map(({ queue }) => queue ?? 'default'),
     jobs.map(({ priority }) => priority ?? 0),
     jobs.map(({ name }) => name),
-    jobs.map(({ key }) => key ?? null),
+    jobs.map(({ key }) => key ?? ''),
     texts,
-    jobs.map(({ headers }) => (headers && Object.keys(headers).length > 0 ? JSON.stringify(headers) : null)),
+    jobs.map(({ headers }) => (headers && Object.keys(headers).length > 0 ? JSON.stringify(headers) : '')),
     jobs.map(({ maxAttempts }) => maxAttempts ?? 20),
-    jobs.map(({ runAt }) => runAt?.toISOString() ?? null),
+    jobs.map(({ runAt }) => runAt?.toISOString() ?? ''),
+    jobs.map(({ key }) => key != null),
   ])
   return rows[0]?.['ids'] as string[]
 }

@@ -1,7 +1,7 @@
 import { codeOf, messageOf, WaybillError } from '../core/errors.js'
 import { storableText } from '../core/storable-text.js'
 import { assertRowsSeen, explainRefused } from '../db/hidden-tables.js'
-import { isConnectionError } from '../db/sqlstate.js'
+import { isConnectionError, serialized } from '../db/sqlstate.js'
 import type { HandledNames } from './handlers.js'
 import type { AckOutcome, JobState } from './job-state.js'
 import type { WatchedWorker } from './lease-watch.js'
@@ -50,6 +50,18 @@ const missing = new Set(['3F000', '42P01', '42883', '42703'])
 
 const callTimeoutMs = 10_000
 
+/** A time in whole milliseconds since 1970 as text: how a session shows dates, or reads them, does not matter. */
+const epochMs = (time: string): string => `floor(extract(epoch from ${time}) * 1000)::text`
+
+const fetchSql = `select f.id, f.message_id, f.priority, f.name, f.key, f.args, f.headers, f.attempt, f.max_attempts,
+    ${epochMs('f.run_at')} as run_ms, ${epochMs('f.created_at')} as created_ms
+  from waybill.job_fetch($1, $2, $3, $4, $5::timestamptz[], $6::text[], $7) f`
+
+interface FetchedRow extends Omit<FetchedJob, 'run_at' | 'created_at'> {
+  readonly run_ms: string
+  readonly created_ms: string
+}
+
 /** The worker's calls, one SQL function each (`prisma/migrations/…_jobs`), one round trip each. */
 export class JobStore {
   readonly #pool: JobPool
@@ -96,10 +108,12 @@ export class JobStore {
 
   /** All workers there are, or undefined when this one is not known any more. */
   async beat(id: string): Promise<WatchedWorker[] | undefined> {
-    const [row] = await this.#call<{ workers: WatchedWorker[] | null }>(
-      'select waybill.worker_beat($1) as workers',
-      [id],
-      this.#beatTimeoutMs,
+    const [row] = await serialized(() =>
+      this.#call<{ workers: WatchedWorker[] | null }>(
+        'select waybill.worker_beat($1) as workers',
+        [id],
+        this.#beatTimeoutMs,
+      ),
     )
     return row?.workers ?? undefined
   }
@@ -133,17 +147,22 @@ export class JobStore {
     after: readonly (Date | null)[],
     names?: HandledNames,
   ): Promise<FetchedJob[]> {
-    const marks = after.map((mark) => mark?.toISOString() ?? null)
-    return this.#call<FetchedJob>(
-      'select * from waybill.job_fetch($1, $2, $3, $4, $5::timestamptz[], $6::text[], $7)',
-      [worker, claim, queue, limit, marks, names?.exact ?? null, names?.patterns ?? null],
-    )
+    const marks = after.map((mark) => mark?.toISOString() ?? '-infinity')
+    const rows = await this.#call<FetchedRow>(fetchSql, [
+      ...[worker, claim, queue, limit, marks],
+      ...[names?.exact ?? null, names?.patterns ?? null],
+    ])
+    return rows.map(({ run_ms, created_ms, ...job }) => ({
+      ...job,
+      run_at: new Date(Number(run_ms)),
+      created_at: new Date(Number(created_ms)),
+    }))
   }
 
   /** The database's time. */
   async now(): Promise<Date> {
-    const [row] = await this.#call<{ now: Date }>('select clock_timestamp() as now', [])
-    return row?.now ?? new Date(0)
+    const [row] = await this.#call<{ ms: string }>(`select ${epochMs('clock_timestamp()')} as ms`, [])
+    return new Date(Number(row?.ms ?? 0))
   }
 
   async unhandled(): Promise<UnhandledJobs[]> {
@@ -166,13 +185,15 @@ export class JobStore {
   /** The new state of each job that was still held by its claim, by id. */
   async acknowledge(acks: readonly Acknowledgement[]): Promise<Map<string, JobState>> {
     const rows = await this.#call<{ id: string; state: JobState }>(
-      'select * from waybill.job_ack($1::uuid[], $2::uuid[], $3::text[], $4::float8[], $5::text[], $6::text[])',
+      // an error without a text has an empty code: NULL in an array is a word where array_nulls is off
+      `select * from waybill.job_ack($1::uuid[], $2::uuid[], $3::text[], $4::float8[], array_replace($5::text[], '', null),
+         $6::text[])`,
       [
         acks.map(({ id }) => id),
         acks.map(({ claim }) => claim),
         acks.map(({ outcome }) => outcome),
         acks.map(({ inMs }) => storableMs(inMs)),
-        acks.map(({ error }) => storable(error?.code)),
+        acks.map(({ error }) => storable(error?.code) || (error ? 'ERROR' : '')),
         acks.map(({ error }) => storable(error?.message)),
       ],
     )
@@ -217,13 +238,13 @@ export class JobStore {
 const tenYearsMs = 10 * 365 * 86_400_000
 
 /** An interval that PostgreSQL takes: a back-off or a wait of a handler's may be any number. */
-function storableMs(ms: number | undefined): number | null {
-  if (ms === undefined || Number.isNaN(ms)) return null
+function storableMs(ms: number | undefined): number {
+  if (ms === undefined || Number.isNaN(ms)) return 0
   return Math.min(tenYearsMs, Math.max(0, ms))
 }
 
 /** An error's message must not keep its job from being acknowledged. What was thrown may have anything in place of a text. */
-function storable(text: unknown): string | null {
-  if (text === undefined) return null
+function storable(text: unknown): string {
+  if (text === undefined) return ''
   return storableText((typeof text === 'string' ? text : messageOf(text)).slice(0, 2000))
 }

@@ -1,4 +1,4 @@
-import pg from 'pg'
+import { SteadyClient } from '../db/steady-client.js'
 import { backoffDelay } from '../core/backoff.js'
 import type { Clock } from '../core/clock.js'
 import { codeOf, messageOf } from '../core/errors.js'
@@ -55,7 +55,7 @@ export class JobListener {
 
   async #session(signal: AbortSignal, onReady: () => void): Promise<void> {
     const { url, store, onJobs, logger } = this.#options
-    const client = new pg.Client({
+    const client = new SteadyClient({
       connectionString: url,
       application_name: 'waybill jobs listener',
       connectionTimeoutMillis: 10_000,

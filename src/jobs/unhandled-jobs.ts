@@ -15,12 +15,13 @@ export interface UnhandledJobs {
 /** Of the heads of all queues, the oldest first; a thousand names at most. */
 export async function listUnhandledJobs(pool: JobPool, queryTimeoutMs?: number): Promise<UnhandledJobs[]> {
   const { rows } = await pool.query({
-    text: `select queue, name, workers::float8 as workers, jobs::float8 as jobs, oldest
+    text: `select queue, name, workers::float8 as workers, jobs::float8 as jobs, (extract(epoch from oldest) * 1000)::text as oldest_ms
              from waybill.jobs_unhandled order by oldest limit 1000`,
     values: [],
     ...(queryTimeoutMs !== undefined && { query_timeout: queryTimeoutMs }),
   })
-  return rows as UnhandledJobs[]
+  const found = rows as unknown as (Omit<UnhandledJobs, 'oldest'> & { readonly oldest_ms: string })[]
+  return found.map(({ oldest_ms, ...row }) => ({ ...row, oldest: new Date(Number(oldest_ms)) }))
 }
 
 export function describeUnhandled({ queue, name, workers, jobs }: UnhandledJobs): string {

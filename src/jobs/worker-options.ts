@@ -1,3 +1,4 @@
+import { databaseUrlProblem } from '../core/database-url.js'
 import type { BackoffSettings } from '../core/backoff.js'
 import { InputError, type Problem } from '../core/errors.js'
 import type { WorkerOptions } from './types.js'
@@ -28,6 +29,8 @@ export function resolveWorkerOptions(options: WorkerOptions): ResolvedWorkerOpti
   if ((options.pool === undefined) === (options.connectionString === undefined)) {
     problems.push({ path: 'pool', message: 'give either pool or connectionString' })
   }
+  const wrongUrl = options.connectionString === undefined ? undefined : databaseUrlProblem(options.connectionString)
+  if (wrongUrl !== undefined) problems.push({ path: 'connectionString', message: wrongUrl })
   const { baseMs, capMs } = options.backoff ?? { baseMs: 2_000, capMs: 86_400_000 }
   const resolved = {
     queues,

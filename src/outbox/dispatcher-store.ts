@@ -1,4 +1,5 @@
 import type pg from 'pg'
+import { serialized } from '../db/sqlstate.js'
 import { codeOf, WaybillError } from '../core/errors.js'
 import { loadSql } from '../db/sql.js'
 import { beginSql, inTransaction } from '../db/transaction.js'
@@ -53,9 +54,11 @@ export interface Beat {
 }
 
 export async function beat(db: Queryable, me: DispatcherIdentity): Promise<Beat> {
-  const { rows } = await db.query<{ beat: Beat }>(
-    'select waybill.dispatcher_beat($1::uuid, $2::text, $3::text, $4::int, $5::text, $6::int, $7::int) as beat',
-    [me.id, me.name, me.host, me.pid, me.version, me.generation, me.leaseMs],
+  const { rows } = await serialized(() =>
+    db.query<{ beat: Beat }>(
+      'select waybill.dispatcher_beat($1::uuid, $2::text, $3::text, $4::int, $5::text, $6::int, $7::int) as beat',
+      [me.id, me.name, me.host, me.pid, me.version, me.generation, me.leaseMs],
+    ),
   )
   return (rows[0] as { beat: Beat }).beat
 }

@@ -66,15 +66,18 @@ const fullText = `select waybill.publish($1::text, $2::text::json, $3::text, $4:
   coalesce($6::text::timestamptz, clock_timestamp() + $7::text::float8 * interval '1 millisecond'),
   $8::text, $9::text::float8 * interval '1 millisecond', $10::text::text[], $11::text::boolean)::text as id`
 
+/** An array whose empty texts stand for null: nothing that may be left out can be an empty text. */
+const sparseArray = (parameter: string): string => `array_replace(${parameter}::text::text[], '', null)`
+
 // An array that is null or shorter counts as nulls: what no message uses costs nothing.
 const manyText = `select array_to_string(waybill.publish_many(
-  $1::text::text[], $2::text::json[], $3::text::text[], $4::text::json[], $5::text::uuid[],
+  $1::text::text[], $2::text::json[], ${sparseArray('$3')}, ${sparseArray('$4')}::json[], $5::text::uuid[],
   array(select coalesce(t.at, clock_timestamp() + t.ms * interval '1 millisecond')
-          from unnest($6::text::timestamptz[], $7::text::float8[]) with ordinality t(at, ms, i) order by t.i),
-  $8::text::text[],
+          from unnest(${sparseArray('$6')}::timestamptz[], ${sparseArray('$7')}::float8[]) with ordinality t(at, ms, i) order by t.i),
+  ${sparseArray('$8')},
   array(select w.ms * interval '1 millisecond'
-          from unnest($9::text::float8[]) with ordinality w(ms, i) order by w.i),
-  $10::text::json[], $11::text::boolean[]), ',') as ids`
+          from unnest(${sparseArray('$9')}::float8[]) with ordinality w(ms, i) order by w.i),
+  ${sparseArray('$10')}::json[], ${sparseArray('$11')}::boolean[]), ',') as ids`
 
 const cancelText = 'select waybill.cancel($1::text::uuid)::text as cancelled'
 
@@ -117,7 +120,8 @@ function fullStatement(message: LogMessage): Statement {
 }
 
 function manyStatement(messages: readonly LogMessage[]): Statement {
-  const column = (value: (message: LogMessage) => string | null): string => arrayLiteral(messages.map(value))
+  const column = (value: (message: LogMessage) => string | null): string =>
+    arrayLiteral(messages.map((message) => value(message) ?? ''))
   /** Null where no message has it. */
   const sparse = (value: (message: LogMessage) => string | null): string | null =>
     messages.some((message) => value(message) !== null) ? column(value) : null

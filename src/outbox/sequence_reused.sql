@@ -28,5 +28,5 @@ suspects as (
                          where m.seq > (select low.seq from low) and m.seq <= coalesce(k.floor, t.from_floor)) y
    where least(r.seq, y.seq) is not null
 )
-select s.lane_id, min(s.seq)::float8 - 1 as floor, (array_agg(s.to_snapshot::text order by s.n))[1] as snapshot
+select s.lane_id, to_json(min(s.seq) - 1) as floor, (array_agg(s.to_snapshot::text order by s.n))[1] as snapshot
   from suspects s group by s.lane_id order by s.lane_id

@@ -1,3 +1,4 @@
+import { databaseUrlProblem } from '../core/database-url.js'
 import { InputError, type Problem } from '../core/errors.js'
 import type { PublishPool, QueueOptions } from './options.js'
 import { shapeOf } from '../core/shape.js'
@@ -33,6 +34,9 @@ export function checkQueueOptions<Topics extends TopicMap>(options: QueueOptions
       message: `is ${shapeOf(connectionString)}; give postgres://user@host/database`,
     })
   }
+  const wrongUrl =
+    typeof connectionString === 'string' && connectionString !== '' && databaseUrlProblem(connectionString)
+  if (wrongUrl) problems.push({ path: 'connectionString', message: wrongUrl })
   if (pool !== undefined && connectionString !== undefined) {
     problems.push({ path: 'connectionString', message: 'excludes pool; give one of them' })
   }

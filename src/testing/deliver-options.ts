@@ -1,3 +1,4 @@
+import { databaseUrlProblem } from '../core/database-url.js'
 import type pg from 'pg'
 import { didYouMean } from '../config/did-you-mean.js'
 import { parseDuration } from '../core/duration.js'
@@ -93,7 +94,11 @@ function checkDatabase(
       report('pool', `has ${max} connections at most; give one of ${leastConnections} or more, or a connectionString`)
     return { pool }
   }
-  if (typeof connectionString === 'string' && pool === undefined) return { connectionString }
+  if (typeof connectionString === 'string' && pool === undefined) {
+    const wrongUrl = databaseUrlProblem(connectionString)
+    if (wrongUrl !== undefined) report('connectionString', wrongUrl)
+    return { connectionString }
+  }
   report('pool', 'or connectionString: give one of them, of a database of the tests’ own')
   return undefined
 }

@@ -7,7 +7,7 @@ const batch = 500
 export async function dueUntil(pool: pg.Pool, now: Date | { readonly afterMs: number }): Promise<number> {
   if (now instanceof Date) return now.getTime()
   const { rows } = await pool.query<{ ms: number }>(
-    'select (extract(epoch from clock_timestamp()) * 1000)::float8 as ms',
+    'select to_json(extract(epoch from clock_timestamp()) * 1000) as ms',
   )
   return (rows[0]?.ms ?? 0) + now.afterMs
 }

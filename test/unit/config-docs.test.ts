@@ -37,7 +37,7 @@ const environment = new Proxy<Record<string, string>>(
 )
 function valueOf(name: string): string | undefined {
   if (name === 'AMQP_URL') return 'amqp://a:b@mq'
-  if (name === 'WAYBILL_DATABASE_URL') return 'postgres://db/shop'
+  if (/^(WAYBILL_)?DATABASE_URL$/.test(name)) return 'postgres://db/shop'
   return name.startsWith('WAYBILL_') ? undefined : 'a-value'
 }
 

@@ -58,7 +58,9 @@ describe('resolveSettings', () => {
       'log.level: must be "debug" or "info" or "warn" or "error" or "silent"',
     ])
     expect(
-      problems(() => resolveSettings({}, { WAYBILL_DATABASE_URL: 'x', WAYBILL_POOL_SIZE: 'x' }, ['database'])),
+      problems(() =>
+        resolveSettings({}, { WAYBILL_DATABASE_URL: 'postgres://x', WAYBILL_POOL_SIZE: 'x' }, ['database']),
+      ),
     ).toEqual(['database.poolSize: must be a whole number from 1 to 500 (from WAYBILL_POOL_SIZE)'])
   })
 

@@ -348,12 +348,13 @@ as $$
       52, 1), 53, 1), 'hex')::uuid
 $$;
 
--- What may be published. Plain SQL, which the planner takes into the expression that asks.
+-- What may be published. Plain SQL, which the planner takes into the expression that asks. No text with a backslash that is not
+-- marked E: where a session has standard_conforming_strings off, '\.' is any character.
 create function waybill.is_topic(topic text) returns boolean language sql immutable as $$
-  select length(topic) <= 255 and topic ~ '^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$'
+  select length(topic) <= 255 and topic ~ '^[A-Za-z0-9_-]+([.][A-Za-z0-9_-]+)*$'
 $$;
 create function waybill.is_key(key text) returns boolean language sql immutable as $$
-  select key is null or (key <> '' and octet_length(key) <= 1024 and key !~ '[\x01-\x1f\x7f]')
+  select key is null or (key <> '' and octet_length(key) <= 1024 and key !~ E'[\\x01-\\x1f\\x7f]')
 $$;
 -- Limits of publish. Constants, which cost nothing where they are asked, and which only the owner can replace: set_limits.
 create function waybill.max_payload_bytes() returns int language sql immutable as $$ select 1048576 $$;

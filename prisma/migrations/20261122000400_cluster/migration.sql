@@ -41,6 +41,8 @@ end
 $$;
 create trigger incarnation_drawn before insert on waybill.incarnations
   for each row execute function waybill.incarnation_drawn();
+-- Also where session_replication_role is replica, as some set it for a whole database: without it nothing could be dispatched.
+alter table waybill.incarnations enable always trigger incarnation_drawn;
 
 create view waybill.incarnation as
 select i.one, i.nonce from waybill.incarnations i where i.xmin = i.xid::xid and i.relation = i.tableoid;

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto'
-import pg from 'pg'
+import type pg from 'pg'
+import { SteadyClient } from '../../db/steady-client.js'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { asUnreachable } from '../database.js'
+import { asUnreachable } from '../../db/unreachable.js'
 import { type Check, error, type Finding, ok, warn } from './finding.js'
 
 /** How long a notification may take. */
@@ -20,7 +21,7 @@ export const notificationsCheck: Check = {
   async run({ pool, config }) {
     if (!config.dispatcher.listen) return [ok('dispatchers do not listen (dispatcher.listen is false): they poll')]
     const connectionString = (config.database.directUrl ?? config.database.url).reveal()
-    const client = new pg.Client({
+    const client = new SteadyClient({
       connectionString,
       connectionTimeoutMillis: 10_000,
       application_name: 'waybill doctor',

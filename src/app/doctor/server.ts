@@ -159,7 +159,7 @@ export const clockCheck: Check = {
     await pool.query('select 1') // so that no connect is timed
     const before = Date.now()
     const { rows } = await pool.query<{ ms: number }>(
-      'select (extract(epoch from clock_timestamp()) * 1000)::float8 as ms',
+      'select to_json(extract(epoch from clock_timestamp()) * 1000) as ms',
     )
     const after = Date.now()
     const difference = (rows[0]?.ms ?? 0) - (before + after) / 2

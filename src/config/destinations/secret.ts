@@ -95,16 +95,21 @@ function unreadable(input: unknown): string {
   if (isEnvReference(input)) {
     return `environment variable ${input.$env} is not set (or is empty); set it, or change the name in env(...)`
   }
-  if (input === '') return 'must not be empty; give the text or env("NAME")'
+  if (typeof input === 'string' || input instanceof Secret) return 'must not be empty; give the text or env("NAME")'
   return 'must be text or env("NAME")'
 }
 
 /**
  * Schema of a secret: non-empty text, `env('NAME')` or a `Secret`; gives a `Secret`. References are replaced by
- * `resolveEnvReferences` before the parse; one that is left over names a variable that is not set.
+ * `resolveEnvReferences` before the parse; one that is left over names a variable that is not set. Line breaks at its end
+ * are no part of it, whatever the setting: files have one, and `echo … | base64` writes one into a Kubernetes Secret.
  */
 export const secret = z
-  .custom<SecretInput>((input) => (typeof input === 'string' && input !== '') || input instanceof Secret, {
-    error: (issue) => unreadable(issue.input),
-  })
-  .transform((input) => (input instanceof Secret ? input : new Secret(input as string)))
+  .custom<SecretInput>((input) => secretText(input) !== '', { error: (issue) => unreadable(issue.input) })
+  .transform((input) => new Secret(secretText(input)))
+
+/** Empty for what is no secret. */
+function secretText(input: unknown): string {
+  const text = input instanceof Secret ? input.reveal() : input
+  return typeof text === 'string' ? text.replace(/[\r\n]+$/, '') : ''
+}

@@ -1,6 +1,9 @@
 import type pg from 'pg'
+import { loadSql } from '../../db/sql.js'
 import { inTransaction } from '../../db/transaction.js'
 import { type DeliveryFilter, filterValues } from './delivery-list.js'
+
+const removeSql = loadSql(import.meta.url, './destination_remove.sql')
 
 /** Who acts and why; kept in waybill.audit. */
 export interface Act {
@@ -64,11 +67,7 @@ export async function removeDestination(
       `select waybill.drop_deliveries($2::text, p_destination => $1::text, p_actor => coalesce($3::text, session_user)) as n`,
       [name, reason ?? 'its destination was removed', actor ?? null],
     )
-    const removed = await client.query(
-      `with lanes as (delete from waybill.lanes l where l.destination = $1::text)
-       delete from waybill.destinations d where d.name = $1::text`,
-      [name],
-    )
+    const removed = await client.query(removeSql, [name])
     if (removed.rowCount === 0) return undefined
     const report = { lanes: lanes.rows.length, dropped: dropped.rows[0]?.n ?? 0 }
     await client.query(

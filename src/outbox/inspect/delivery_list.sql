@@ -1,6 +1,6 @@
 -- delivery_list($1 message uuid, $2 destination, $3 topic, $4 key, $5 state, $6 fingerprint text, $7 rows int): parked
 -- deliveries that fit all that is not null, in the order of the log. `$7 + 1` tells whether there are more.
-select d.destination, d.state, d.message_id as id, d.seq::float8 as seq, d.topic, d.key, d.attempt,
+select d.destination, d.state, d.message_id as id, to_json(d.seq) as seq, d.topic, d.key, d.attempt,
        d.next_attempt_at as "nextAttemptAt", d.error_code as "errorCode", d.error, d.fingerprint, d.parked_at as since
   from waybill.deliveries d
  where ($1::uuid is null or d.message_id = $1::uuid) and ($2::text is null or d.destination = $2::text)

@@ -3,7 +3,7 @@
 --   alive       dispatchers seen within one and a half of their leases
 --   beatAge     seconds since this dispatcher's heartbeat was written; null when it has none
 --   scheduledAge  seconds since the first scheduled message was due that is not in the log; null when none is
-select case when s.is_called then s.last_value else s.last_value - 1 end::float8 as published,
+select to_json(case when s.is_called then s.last_value else s.last_value - 1 end) as published,
        (select count(*) from waybill.dispatchers d
          where d.seen_at >= clock_timestamp() - d.lease_ms * interval '1.5 ms')::float8 as alive,
        (select extract(epoch from clock_timestamp() - d.seen_at)::float8 from waybill.dispatchers d where d.id = $1::uuid) as "beatAge",

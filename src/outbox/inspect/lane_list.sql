@@ -6,8 +6,8 @@ select s.lane_id as "laneId", s.destination, s.shard, s.shards, d.kind, d.config
        s.dispatcher, s.dispatcher_id as "dispatcherId", s.dispatcher_seen_at as "dispatcherSeenAt",
        s.dispatcher_id is null or x.id is null
          or x.seen_at < clock_timestamp() - x.lease_ms * interval '1.5 ms' as "holderGone",
-       s.delivered::float8 as delivered, s.committed_at as "committedAt",
-       s.lag_messages::float8 as "lagMessages", s.lag_seconds as "lagSeconds",
+       to_json(s.delivered) as delivered, s.committed_at as "committedAt",
+       to_json(s.lag_messages) as "lagMessages", s.lag_seconds as "lagSeconds",
        s.retrying::float8 as retrying, s.held::float8 as held, s.dead::float8 as dead, s.in_flight::float8 as "inFlight",
        s.held_keys::float8 as "heldKeys", s.oldest_parked_at as "oldestParkedAt", r.rate
   from waybill.lane_status s

@@ -7,7 +7,7 @@
 select m.*
   from waybill.incarnation i
   left join lateral (
-    select m.seq::float8 as seq, m.id, m.key, l.shard, l.shards
+    select to_json(m.seq) as seq, m.id, m.key, l.shard, l.shards
       from waybill.lanes l
       join waybill.lane_wants w on w.lane_id = l.id
      cross join lateral (select p.delta, p.after from waybill.positions p where p.lane_id = l.id order by p.n desc limit 1) p

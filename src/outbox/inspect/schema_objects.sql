@@ -1,4 +1,5 @@
 -- schema_objects(): what a schema that is as migrated does not have, in words, and what of it readers and publishers rely on.
+-- Expressions are compared without quotes and schema: quote_all_identifiers and search_path say how they are shown.
 --   kind  trigger: on a table of the log's hot path; security: rows are hidden from some; rule: writes may be swallowed;
 --         index: not valid; default, privilege: of the log and its sequence; unlogged: a sequence
 select 'trigger' as kind, format('trigger %I on %s', t.tgname, t.tgrelid::regclass) as what
@@ -23,9 +24,9 @@ select 'unlogged', format('sequence %s is unlogged', c.oid::regclass)
   from pg_class c where c.relnamespace = 'waybill'::regnamespace and c.relkind = 'S' and c.relpersistence = 'u'
 union all
 select 'default', format('waybill.messages.%s defaults to %s', e.name, coalesce(e.found, 'nothing'))
-  from (select x.name, x.expected, btrim(regexp_replace(pg_get_expr(d.adbin, d.adrelid), '\s+', ' ', 'g')) as found
-          from (values ('xid', 'CASE WHEN ((pg_current_xact_id() IS NOT NULL) AND (pg_sequence_last_value(''waybill.server_start''::regclass) = ((date_part(''epoch''::text, pg_postmaster_start_time()) * (''1000000''::numeric)::double precision))::bigint) AND (pg_sequence_last_value(''waybill.asleep''::regclass) <= pg_sequence_last_value(''waybill.awake''::regclass))) THEN pg_current_xact_id() ELSE waybill.wake_dispatchers() END'),
-                       ('seq', 'nextval(''waybill.message_seq''::regclass)')) x(name, expected)
+  from (select x.name, x.expected, btrim(regexp_replace(replace(replace(pg_get_expr(d.adbin, d.adrelid), '"', ''), 'waybill.', ''), '[[:space:]]+', ' ', 'g')) as found
+          from (values ('xid', 'CASE WHEN ((pg_current_xact_id() IS NOT NULL) AND (pg_sequence_last_value(''server_start''::regclass) = ((date_part(''epoch''::text, pg_postmaster_start_time()) * (''1000000''::numeric)::double precision))::bigint) AND (pg_sequence_last_value(''asleep''::regclass) <= pg_sequence_last_value(''awake''::regclass))) THEN pg_current_xact_id() ELSE wake_dispatchers() END'),
+                       ('seq', 'nextval(''message_seq''::regclass)')) x(name, expected)
           join pg_attribute a on a.attrelid = 'waybill.messages'::regclass and a.attname = x.name
           left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum) e
  where e.found is distinct from e.expected

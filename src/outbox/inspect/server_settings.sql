@@ -11,5 +11,5 @@ select current_setting('server_version') as version, current_setting('server_ver
        current_setting('max_prepared_transactions')::int as "preparedTransactions",
        current_setting('max_connections')::int as "maxConnections",
        (select count(*) from pg_stat_activity a where a.backend_type = 'client backend')::int as connections,
-       (extract(epoch from clock_timestamp()) * 1000)::float8 as "nowMs"
+       to_json(extract(epoch from clock_timestamp()) * 1000) as "nowMs"
   from pg_database d where d.datname = current_database()

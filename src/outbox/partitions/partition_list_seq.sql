@@ -1,5 +1,5 @@
 -- partition_list_seq($1 parent regclass): the ranges of the log, lowest first. Reads catalogs, and one index probe for each.
-select p.oid::int8::float8 as oid, p.name, p.lower::text, p.upper::text, p.row_estimate, p.bytes, p.detach_pending,
+select to_json(p.oid::int8) as oid, p.name, p.lower::text, p.upper::text, p.row_estimate, p.bytes, p.detach_pending,
        not exists (select from waybill.messages m
                     where m.seq >= coalesce(p.lower, -9223372036854775808) and m.seq < coalesce(p.upper, 9223372036854775807)) as empty
   from (
@@ -8,6 +8,6 @@ select p.oid::int8::float8 as oid, p.name, p.lower::text, p.upper::text, p.row_e
            i.inhdetachpending as detach_pending
       from pg_inherits i
       join pg_class c on c.oid = i.inhrelid
-      cross join lateral regexp_match(pg_get_expr(c.relpartbound, c.oid), 'FROM \(''?(.+?)''?\) TO \(''?(.+?)''?\)') b(bound)
+      cross join lateral regexp_match(pg_get_expr(c.relpartbound, c.oid), 'FROM [(]''?(.+?)''?[)] TO [(]''?(.+?)''?[)]') b(bound)
      where i.inhparent = $1::regclass) p
  order by p.lower nulls first

@@ -5,7 +5,7 @@
 --   floor   everything up to here was read
 --   parked  lowest seq among its parked deliveries; their payload is read again at each attempt
 -- Gives one row with lane_id null where there is no lane; no row at all where row-level security would hide what lanes need.
-select l.id as lane_id, l.destination, l.shards, coalesce(least(f.floor, c.planned_floor), 0)::float8 as floor, parked.seq::float8 as parked
+select l.id as lane_id, l.destination, l.shards, to_json(coalesce(least(f.floor, c.planned_floor), 0)) as floor, to_json(parked.seq) as parked
   from (select where not (row_security_active('waybill.lanes'::regclass) or row_security_active('waybill.positions'::regclass)
                           or row_security_active('waybill.deltas'::regclass) or row_security_active('waybill.planned_deltas'::regclass)
                           or row_security_active('waybill.deliveries'::regclass))) seen

@@ -10,4 +10,4 @@ with next as (
      and m.created_at < now() - $3::float8 * interval '1 ms'
   returning m.seq
 )
-select (select count(*) from next)::int as looked, count(*)::int as gone, max(g.seq)::float8 as last from gone g
+select (select count(*) from next)::int as looked, count(*)::int as gone, to_json(max(g.seq)) as last from gone g

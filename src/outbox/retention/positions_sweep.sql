@@ -7,4 +7,4 @@ gone as (
   delete from waybill.positions p using bounds b
    where p.lane_id = $1::int and p.n > $2::bigint and p.n <= b.high
   returning p.n)
-select (select count(*) from gone)::int as gone, greatest($2::bigint, b.high)::float8 as last, b.high >= b.goal as done from bounds b
+select (select count(*) from gone)::int as gone, to_json(greatest($2::bigint, b.high)) as last, b.high >= b.goal as done from bounds b

@@ -11,7 +11,7 @@ select m.*
   from waybill.incarnation i
   left join lateral (
     select t.seq, t.id, t.topic, t.key, case when t.fate is null then t.payload end, case when t.fate is null then t.headers end,
-           array_to_json(t.destinations), date_part('epoch', t.created_at), null, t.fate
+           array_to_json(t.destinations), extract(epoch from t.created_at), null, t.fate
       from (select w.*, case when w.bytes > $6::bigint then 'large'
                              -- those that share a seq come together
                              when sum(w.taken) over (order by w.seq) - sum(w.taken) over (partition by w.seq) >= $5::bigint

@@ -16,7 +16,7 @@ select m.*
   from waybill.incarnation i
   left join lateral (
     select r.seq, r.id, r.topic, r.key, case when r.small then r.payload end, case when r.small then r.headers end,
-           array_to_json(r.destinations), date_part('epoch', r.created_at), case when not r.small then r.stored end
+           array_to_json(r.destinations), extract(epoch from r.created_at), case when not r.small then r.stored end
       from (select m.seq, m.id, m.payload, m.headers, m.destinations, m.created_at,
                    case when octet_length(m.topic) > 255 then left(m.topic, 256) else m.topic end as topic,
                    case when octet_length(m.key) > 4096 then left(m.key, 4097) else m.key end as key,

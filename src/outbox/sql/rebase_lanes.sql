@@ -5,9 +5,9 @@
 select l.id, exists (
          select from waybill.messages m
           where m.seq <= t.ceiling and m.created_at > t.created_at) as reused,
-       coalesce((
+       to_json(coalesce((
          select max((a.target ->> 'least')::bigint) from waybill.audit a
-          where a.action = 'mend_sequence' and a.at > t.created_at), 0)::float8 as used
+          where a.action = 'mend_sequence' and a.at > t.created_at), 0)) as used
   from waybill.lanes l
   join lateral (select p.delta from waybill.positions p where p.lane_id = l.id order by p.n desc limit 1) p on true
   join waybill.deltas t on t.lane_id = l.id and t.n = p.delta

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import { waitFor } from '../../support/wait-for.js'
+import { evilSchema, hostileSettings } from '../../support/server-settings.js'
 import { withClient } from '../../support/with-client.js'
 import { type Fault, between, lasting, leaseMs, step } from './fault.js'
 
@@ -92,6 +93,26 @@ export const databaseFaults: readonly Fault[] = [
     },
   },
   {
+    name: 'hostile-settings',
+    title:
+      'a third of 38 settings of the server, drawn at random, are set for the database: how SQL is read, how values are shown, what may take how long; and all sessions begin again with them',
+    async strike(scene) {
+      const { url } = scene.set.cluster
+      const drawn = Object.values(hostileSettings).filter(() => scene.random() < 1 / 3)
+      await withClient(url, async (client) => {
+        if (!(await hasEvilSchema(client))) await client.query(evilSchema)
+        for (const setting of drawn.flat()) await client.query(`alter database postgres set ${setting}`)
+      })
+      try {
+        await endSessions(url, 1)
+        await sleep(between(scene, 2000, 4000))
+      } finally {
+        await withClient(url, (client) => client.query('alter database postgres reset all'))
+        await endSessions(url, 1)
+      }
+    },
+  },
+  {
     name: 'clock-database',
     title: "PostgreSQL's wall clock is set forward or back by an hour, and right again",
     needs: ['clocks'],
@@ -106,6 +127,11 @@ export const databaseFaults: readonly Fault[] = [
     }),
   },
 ]
+
+async function hasEvilSchema(client: pg.ClientBase): Promise<boolean> {
+  const { rows } = await client.query<{ there: boolean }>(`select to_regnamespace('evil') is not null as there`)
+  return rows[0]?.there === true
+}
 
 /** Seconds since 1970. */
 async function clockOf(url: string): Promise<number> {
