@@ -22,6 +22,8 @@ export interface CommitGroupMember {
  * came meanwhile, they would cost the database and this process more than the deliveries do.
  */
 const paceMs = 10
+/** Rows of one commit, at most, but for those of one lane: the lanes behind go with the next. */
+const mostRows = 10_000
 
 /**
  * The commits of all lanes of one dispatcher: one at a time, each for every lane that has something to write. Each lane is
@@ -63,10 +65,17 @@ export class CommitGroup {
 
   #begin(): void {
     if (this.#running) return
-    const members = [...this.#waiting]
-    this.#waiting.clear()
     this.#urgent = false
-    const joined = members.flatMap((member) => member.join() ?? [])
+    const joined: Joined[] = []
+    let rows = 0
+    for (const member of this.#waiting) {
+      if (rows >= mostRows) break
+      this.#waiting.delete(member)
+      const each = member.join()
+      if (!each) continue
+      joined.push(each)
+      rows += rowsOf(each)
+    }
     if (joined.length === 0) return
     this.#begunAt = performance.now()
     this.#running = true
@@ -77,18 +86,24 @@ export class CommitGroup {
   }
 
   async #commit(joined: readonly Joined[]): Promise<void> {
+    let written: readonly (boolean | undefined)[]
     try {
-      const written = await commitLanes(this.#pool, joined)
-      joined.forEach(({ done, alone }, i) => {
-        const inStep = written[i]
-        if (inStep === undefined) alone()
-        else done(inStep)
-      })
+      written = await commitLanes(this.#pool, joined)
     } catch (error) {
       for (const { alone, failed } of joined) {
         if (isAnswer(error)) alone()
         else failed(error)
       }
+      return
     }
+    joined.forEach(({ done, alone }, i) => {
+      const inStep = written[i]
+      if (inStep === undefined) alone()
+      else done(inStep)
+    })
   }
+}
+
+function rowsOf({ commit: { parked, updated, settled, attempts, receipts } }: Joined): number {
+  return parked.length + updated.length + settled.length + attempts.length + receipts.length
 }
