@@ -1,4 +1,4 @@
-import { codeOf, messageOf, WaybillError } from '../core/errors.js'
+import { codeOf, WaybillError } from '../core/errors.js'
 import { storableText } from '../core/storable-text.js'
 import { assertRowsSeen, explainRefused } from '../db/hidden-tables.js'
 import { isConnectionError } from '../db/sqlstate.js'
@@ -216,14 +216,13 @@ export class JobStore {
 
 const tenYearsMs = 10 * 365 * 86_400_000
 
-/** An interval that PostgreSQL takes: a back-off or a wait of a handler's may be any number. */
+/** An interval that PostgreSQL takes: a wait of a handler's may be any number. */
 function storableMs(ms: number | undefined): number | null {
   if (ms === undefined || Number.isNaN(ms)) return null
   return Math.min(tenYearsMs, Math.max(0, ms))
 }
 
-/** An error's message must not keep its job from being acknowledged. What was thrown may have anything in place of a text. */
-function storable(text: unknown): string | null {
-  if (text === undefined) return null
-  return storableText((typeof text === 'string' ? text : messageOf(text)).slice(0, 2000))
+/** An error's message must not keep its job from being acknowledged. */
+function storable(text: string | undefined): string | null {
+  return text === undefined ? null : storableText(text.slice(0, 2000))
 }

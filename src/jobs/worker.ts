@@ -4,6 +4,7 @@ import { type Clock, systemClock } from '../core/clock.js'
 import { codeOf, messageOf } from '../core/errors.js'
 import { version } from '../core/version.js'
 import { createPool, endPool } from '../db/pool.js'
+import { guardLogger, silentLogger } from '../telemetry/logger.js'
 import { Acknowledger } from './acknowledger.js'
 import { Handlers } from './handlers.js'
 import { Heartbeat } from './heartbeat.js'
@@ -14,13 +15,6 @@ import { LeaseLost, WorkerStopping } from './perform-job.js'
 import { QueueRunner } from './queue-runner.js'
 import type { JobLogger, JobPool, StopOptions, Worker, WorkerOptions } from './types.js'
 import { resolveWorkerOptions, type ResolvedWorkerOptions } from './worker-options.js'
-
-const silent: JobLogger = {
-  debug: () => undefined,
-  info: () => undefined,
-  warn: () => undefined,
-  error: () => undefined,
-}
 
 /**
  * A worker of the job queue. It begins with `start`.
@@ -52,7 +46,8 @@ class JobWorker implements Worker {
   #stopped: Promise<void> | undefined
 
   constructor(options: WorkerOptions, { queues, leaseMs, pollMs, retentionMs, backoff }: ResolvedWorkerOptions) {
-    const { clock = systemClock, logger = silent, listenUrl } = options
+    const { clock = systemClock, listenUrl } = options
+    const logger = guardLogger(options.logger ?? silentLogger)
     this.#clock = clock
     this.#logger = logger
     const handlers = new Handlers(options.handlers)
