@@ -124,7 +124,7 @@ export class JobStore {
     return row?.n ?? undefined
   }
 
-  /** `names`: only jobs of these; undefined: of any. */
+  /** `names`: only jobs of these; undefined: of any. `suspected`: only those that are to run alone; else only others. */
   async fetch(
     worker: string,
     claim: string,
@@ -132,11 +132,12 @@ export class JobStore {
     limit: number,
     after: readonly (Date | null)[],
     names?: HandledNames,
+    suspected = false,
   ): Promise<FetchedJob[]> {
     const marks = after.map((mark) => mark?.toISOString() ?? null)
     return this.#call<FetchedJob>(
-      'select * from waybill.job_fetch($1, $2, $3, $4, $5::timestamptz[], $6::text[], $7)',
-      [worker, claim, queue, limit, marks, names?.exact ?? null, names?.patterns ?? null],
+      'select * from waybill.job_fetch($1, $2, $3, $4, $5::timestamptz[], $6::text[], $7, $8)',
+      [worker, claim, queue, limit, marks, names?.exact ?? null, names?.patterns ?? null, suspected],
     )
   }
 
