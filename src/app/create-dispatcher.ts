@@ -19,12 +19,15 @@ import { Dispatcher } from '../dispatcher/dispatcher.js'
 import type { ServedDestination } from '../dispatcher/served-destination.js'
 import type { DispatcherHooks, LaneName } from '../dispatcher/hooks.js'
 import { deploy, type Deployed, type Deployment, isDeployedAs } from '../outbox/configuration-store.js'
-import { createLogger, type Logger } from '../telemetry/logger.js'
+import { createLogger, guardLogger, type GivenLogger } from '../telemetry/logger.js'
 import { requireSchema } from './database.js'
 
 export interface CreateDispatcherOptions {
-  /** A pino logger, or anything alike. Default: JSON lines on standard output at the configured level. */
-  readonly logger?: Logger
+  /**
+   * A pino logger, or anything alike. Default: JSON lines on standard output at the configured level. What it throws or
+   * rejects with changes nothing, and is told once as a warning of the process (`WAYBILL_LOGGER_FAILED`).
+   */
+  readonly logger?: GivenLogger
   readonly hooks?: DispatcherHooks
   /** Stops the dispatcher, in two stages, when it aborts. */
   readonly signal?: AbortSignal
@@ -88,7 +91,7 @@ class Service implements DispatcherService {
   readonly pool: pg.Pool
   readonly #config: ResolvedConfig
   readonly #options: CreateDispatcherOptions
-  readonly #logger: Logger
+  readonly #logger: ReturnType<typeof guardLogger>
   readonly #adapters: Adapter[] = []
   #dispatcher: Dispatcher | undefined
   #starting: Promise<Deployed> | undefined
@@ -99,7 +102,7 @@ class Service implements DispatcherService {
     this.#config = config
     this.#options = options
     this.#drainMs = config.dispatcher.drainMs
-    this.#logger = options.logger ?? createLogger({ level: config.log.level })
+    this.#logger = guardLogger(options.logger ?? createLogger({ level: config.log.level }))
     this.name = config.dispatcher.name ?? `${hostname()}:${process.pid}`
     this.pool = createPool({
       connectionString: config.database.url.reveal(),

@@ -99,15 +99,32 @@ export class InputError extends WaybillError {
   }
 }
 
-/** The text of whatever was thrown. Never throws: what was thrown may be any object, with any members. */
+/** Characters of a text that another's code gave: more would fill logs, spans and rows. The longest list of problems is shorter. */
+const longestText = 100_000
+
+/** The text of what was thrown. Never throws, and always gives text: what was thrown may be any object, with any members. */
 export function messageOf(error: unknown): string {
   try {
-    if (!(error instanceof Error)) return String(error)
-    const { message, name } = error as { message: unknown; name: unknown }
-    if (typeof message === 'string') return message || String(name)
-    return JSON.stringify(message) ?? String(message)
+    const text = textOf(error)
+    return text.length <= longestText ? text : `${text.slice(0, longestText)}…`
   } catch {
     return 'an error that has no text'
+  }
+}
+
+function textOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  const { message, name } = error as { message: unknown; name: unknown }
+  if (typeof message === 'string') return message || String(name)
+  return (JSON.stringify(message)) ?? String(message)
+}
+
+/** The name of an error, else the type of what was thrown. Never throws. */
+export function nameOf(error: unknown): string {
+  try {
+    return error instanceof Error ? String(error.name) : typeof error
+  } catch {
+    return typeof error
   }
 }
 

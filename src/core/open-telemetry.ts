@@ -1,9 +1,14 @@
+import { codeOf } from './errors.js'
+import { unlessItThrows } from './unless-it-throws.js'
 import { version } from './version.js'
 
 /**
  * OpenTelemetry as an application has set it up, through the global of @opentelemetry/api. Only its shape is relied on, so
  * importing Waybill loads no OpenTelemetry: the global's key and the span's key are registered symbols, stable over all
  * 1.x versions of @opentelemetry/api. Where nothing is set up, nothing is done.
+ *
+ * What is behind it (samplers, span processors, context managers) is the application's code: where it throws, the span is
+ * missing or incomplete, and nothing else is touched.
  */
 const apiKey = Symbol.for('opentelemetry.js.api.1')
 const spanKey = Symbol.for('OpenTelemetry Context Key SPAN')
@@ -63,13 +68,22 @@ export interface TraceHeaders {
 
 /** Those of the span that is active. Undefined when none is, or none with a valid context. */
 export function activeTraceHeaders(): TraceHeaders | undefined {
+  return unlessItThrows(readActiveHeaders)
+}
+
+function readActiveHeaders(): TraceHeaders | undefined {
   const span = api()?.context?.active()?.getValue(spanKey) as Partial<Span> | undefined
   const context = span?.spanContext?.()
   if (!context || !isId(context.traceId, 32) || !isId(context.spanId, 16)) return undefined
   const flags = (context.traceFlags & 0xff).toString(16).padStart(2, '0')
   const traceparent = `00-${context.traceId}-${context.spanId}-${flags}`
-  const tracestate = context.traceState?.serialize()
-  return tracestate ? { traceparent, tracestate } : { traceparent }
+  const tracestate: unknown = unlessItThrows(() => context.traceState?.serialize())
+  return isTraceState(tracestate) ? { traceparent, tracestate } : { traceparent }
+}
+
+/** As a header can carry it; what else an application's own class gives is left out. */
+function isTraceState(text: unknown): text is string {
+  return typeof text === 'string' && /^[\x20-\x7e]{1,1024}$/.test(text)
 }
 
 /** All zeros is the invalid id. */
@@ -79,7 +93,7 @@ function isId(id: unknown, length: number): boolean {
 
 /** Whether spans are recorded at all: to save what is needed only for them. */
 export function isTracing(): boolean {
-  return api()?.trace !== undefined
+  return unlessItThrows(() => api()?.trace !== undefined) ?? false
 }
 
 export interface NewSpan {
@@ -91,7 +105,11 @@ export interface NewSpan {
 }
 
 /** Starts a span. Undefined where the application has set no tracing up. */
-export function startSpan({ name, kind, attributes, parent }: NewSpan): Span | undefined {
+export function startSpan(span: NewSpan): Span | undefined {
+  return unlessItThrows(() => openSpan(span))
+}
+
+function openSpan({ name, kind, attributes, parent }: NewSpan): Span | undefined {
   const { context, trace } = api() ?? {}
   const active = context?.active()
   if (!trace || !active) return undefined
@@ -102,9 +120,19 @@ export function startSpan({ name, kind, attributes, parent }: NewSpan): Span | u
 
 /** Runs `work` while the span is active. */
 export function whileActive<T>(span: Span, work: () => T): T {
-  const { context } = api() ?? {}
-  const active = context?.active()
-  return context && active ? context.with(active.setValue(spanKey, span), work) : work()
+  let begun = false
+  const once = (): T => {
+    begun = true
+    return work()
+  }
+  try {
+    const { context } = api() ?? {}
+    const active = context?.active()
+    if (context && active) return context.with(active.setValue(spanKey, span), once)
+  } catch (error) {
+    if (begun) throw error
+  }
+  return work()
 }
 
 /** Runs `work` while the span is active, and ends it with what became of it. Errors leave their code, and no text. */
@@ -112,18 +140,25 @@ export async function inSpan<T>(span: Span, work: () => Promise<T>): Promise<T> 
   try {
     return await whileActive(span, work)
   } catch (error) {
-    const code = (error as { code?: unknown } | null)?.code
-    failSpan(span, typeof code === 'string' ? code : '_OTHER')
+    failSpan(span, codeOf(error) ?? '_OTHER')
     throw error
   } finally {
-    span.end()
+    endSpan(span)
   }
 }
 
 /** `code`: of the error, for `error.type`. */
 export function failSpan(span: Span, code: string): void {
-  span.setAttribute('error.type', code)
-  span.setStatus({ code: statusError })
+  setSpanAttribute(span, 'error.type', code)
+  unlessItThrows(() => span.setStatus({ code: statusError }))
+}
+
+export function setSpanAttribute(span: Span, name: string, value: string | number): void {
+  unlessItThrows(() => span.setAttribute(name, value))
+}
+
+export function endSpan(span: Span): void {
+  unlessItThrows(() => span.end())
 }
 
 const traceparentSyntax = /^(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-|$)/

@@ -1,7 +1,15 @@
 import { types } from 'node:util'
 
-/** What a value is, for an error: its type and size, never its content (payloads are not for logs). */
+/** What a value is, for an error: its type and size, never its content (payloads are not for logs). Never throws. */
 export function shapeOf(value: unknown): string {
+  try {
+    return shapeOfAny(value)
+  } catch {
+    return "an object that can't be looked at"
+  }
+}
+
+function shapeOfAny(value: unknown): string {
   if (value === null) return 'null'
   if (Array.isArray(value)) return value.length === 0 ? 'an empty array' : `an array of ${value.length}`
   switch (typeof value) {

@@ -65,7 +65,8 @@ export class HeldLane {
   constructor(options: HeldLaneOptions) {
     this.#o = options
     const { seen, holder, epoch, pool, logger, hooks } = options
-    this.name = { laneId: seen.id, destination: seen.destination, shard: seen.shard }
+    // hooks of the application get it
+    this.name = Object.freeze({ laneId: seen.id, destination: seen.destination, shard: seen.shard })
     this.holder = holder
     this.#commands = seen.commands
     this.#fence = { laneId: seen.id, epoch, holder }

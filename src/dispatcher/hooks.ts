@@ -1,4 +1,5 @@
 import type { DeliveryFailure } from '../adapters/contract.js'
+import { callListener } from '../core/call-listener.js'
 import { messageOf } from '../core/errors.js'
 import type { PauseKind } from './pause/culprit-search.js'
 
@@ -47,13 +48,7 @@ export interface DispatcherLogger {
   error(fields: object, message?: string): void
 }
 
-/** Calls an application's hook. */
+/** Calls an application's hook. Never throws; `logger` must not either (`guardLogger`). */
 export function callHook(logger: DispatcherLogger, lane: LaneName, hook: () => unknown): void {
-  const failed = (error: unknown): void => logger.error({ ...lane, err: messageOf(error) }, 'a hook threw')
-  try {
-    const result = hook()
-    if (result instanceof Promise) result.catch(failed)
-  } catch (error) {
-    failed(error)
-  }
+  callListener(hook, (error) => logger.error({ ...lane, err: messageOf(error) }, 'a hook threw'))
 }

@@ -1,5 +1,5 @@
 import type { Outcome } from '../adapters/contract.js'
-import { type Span, failSpan, isTracing, startSpan } from '../core/open-telemetry.js'
+import { type Span, endSpan, failSpan, isTracing, setSpanAttribute, startSpan } from '../core/open-telemetry.js'
 import type { Entry } from './lane/window.js'
 
 /** The spans of a batch under way. */
@@ -23,8 +23,8 @@ export function traceDeliveries(destination: string, kind: string, batch: readon
   if (spans.size === 0) return undefined
   const end = (entry: Entry, span: Span, outcome: string): void => {
     spans.delete(entry)
-    span.setAttribute('waybill.outcome', outcome)
-    span.end()
+    setSpanAttribute(span, 'waybill.outcome', outcome)
+    endSpan(span)
   }
   return {
     settled(entry, outcome) {

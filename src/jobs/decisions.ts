@@ -1,4 +1,5 @@
-import { WaybillError } from '../core/errors.js'
+import { messageOf, WaybillError } from '../core/errors.js'
+import { unlessItThrows } from '../core/unless-it-throws.js'
 import type { Acknowledgement } from './job-store.js'
 
 /**
@@ -49,13 +50,17 @@ export class Snooze extends Error {
 
 export type Decision = Cancel | Discard | Snooze
 
-export function isDecision(value: unknown): value is Decision {
-  return typeof value === 'object' && value !== null && brand in value
-}
-
-/** What the decision means for the job: which outcome, when it runs again, and why. */
-export function outcomeOf(decision: Decision): Pick<Acknowledgement, 'outcome' | 'inMs' | 'error'> {
-  const kind = decision[brand]
-  if (kind === 'snooze') return { outcome: kind, inMs: decision.ms }
-  return { outcome: kind, error: { code: kind.toUpperCase(), message: decision.message } }
+/**
+ * What a handler decided: which outcome, when the job runs again, and why. Undefined for what is no decision. Never throws: it
+ * may be any object, and one that can't be looked at decides nothing.
+ */
+export function decisionOf(value: unknown): Pick<Acknowledgement, 'outcome' | 'inMs' | 'error'> | undefined {
+  return unlessItThrows(() => {
+    if (typeof value !== 'object' || value === null || !(brand in value)) return undefined
+    const decision = value as Decision
+    const kind: unknown = decision[brand]
+    if (kind === 'snooze') return { outcome: kind, inMs: Number((decision as Snooze).ms) }
+    if (kind !== 'cancel' && kind !== 'discard') return undefined
+    return { outcome: kind, error: { code: kind.toUpperCase(), message: messageOf(decision) } }
+  })
 }

@@ -1,4 +1,5 @@
 import { InputError, type Problem } from '../core/errors.js'
+import type { BackoffSettings } from '../core/backoff.js'
 import { longestTimerMs } from '../core/clock.js'
 import { isTopicPattern, topicMatcher, topicPatternSource } from '../core/topic-pattern.js'
 import type { JobHandler, JobHandlerOptions } from './types.js'
@@ -21,7 +22,7 @@ export class Handlers {
     const problems: Problem[] = []
     const sources: string[] = []
     for (const [name, given] of Object.entries(handlers)) {
-      const handler = typeof given === 'function' ? { run: given } : given
+      const handler = heldHandler(given)
       const problem = handlerProblem(name, handler)
       if (problem !== undefined) problems.push({ path: `handlers[${JSON.stringify(name)}]`, message: problem })
       else if (name.includes('*')) {
@@ -39,6 +40,18 @@ export class Handlers {
   }
 }
 
+/** As it is now: what its members answer later changes nothing. `run` keeps its `this`. */
+function heldHandler(given: JobHandler | JobHandlerOptions): JobHandlerOptions {
+  if (typeof given === 'function') return { run: given }
+  if (typeof given?.run !== 'function') return given
+  const { run, timeoutMs, backoff } = given
+  return {
+    run: (job, context) => run.call(given, job, context),
+    ...(timeoutMs !== undefined && { timeoutMs }),
+    ...(backoff !== undefined && { backoff: { ...backoff } }),
+  }
+}
+
 /** What is wrong with a handler, and what to do; undefined when nothing is. */
 export function handlerProblem(name: string, handler: JobHandlerOptions): string | undefined {
   if (typeof handler?.run !== 'function') return 'must be a function, or an object whose "run" is one'
@@ -49,5 +62,13 @@ export function handlerProblem(name: string, handler: JobHandlerOptions): string
   if (handler.timeoutMs !== undefined && !(handler.timeoutMs > 0 && handler.timeoutMs <= longestTimerMs)) {
     return `timeoutMs is ${handler.timeoutMs}; give milliseconds above 0 and up to 24 days, or leave it out for none`
   }
-  return undefined
+  return handler.backoff === undefined ? undefined : backoffProblem(handler.backoff)
 }
+
+function backoffProblem({ baseMs, capMs }: BackoffSettings): string | undefined {
+  const fits =
+    Number.isFinite(baseMs) && Number.isFinite(capMs) && 1 <= baseMs && baseMs <= capMs && capMs <= longestBackoffMs
+  return fits ? undefined : 'backoff: baseMs and capMs are milliseconds, 1 ≤ baseMs ≤ capMs ≤ a year'
+}
+
+const longestBackoffMs = 365 * 86_400_000

@@ -49,6 +49,8 @@ export interface JobStanding {
   /** Attempts charged so far. */
   readonly attempt: number
   readonly maxAttempts: number
+  /** Workers that ended while they ran it, since it was last acknowledged. */
+  readonly lost: number
 }
 
 const claimable: readonly JobState[] = ['scheduled', 'available', 'retryable']
@@ -66,7 +68,7 @@ export function nextStanding(job: JobStanding, event: JobEvent): JobStanding | u
     case 'takeBack':
       return job.claimed ? takenBack(job) : undefined
     case 'operatorRetry':
-      return retryableByHand.includes(job.state) ? { ...job, state: 'available', attempt: 0 } : undefined
+      return retryableByHand.includes(job.state) ? { ...job, state: 'available', attempt: 0, lost: 0 } : undefined
     case 'operatorCancel':
       return !job.claimed && claimable.includes(job.state) ? { ...job, state: 'cancelled' } : undefined
     case 'complete':
@@ -83,13 +85,18 @@ function isWaitingToStart({ state, claimed }: JobStanding): boolean {
   return state === 'available' && claimed
 }
 
+/** Of a worker that died and ran nothing else: what ran beside others is charged nothing, and is run alone in the end. */
 function takenBack(job: JobStanding): JobStanding {
-  const spent = job.state === 'executing' && job.attempt >= job.maxAttempts
-  return { ...job, state: spent ? 'discarded' : 'available', claimed: false }
+  if (job.state !== 'executing') return { ...job, claimed: false }
+  const lost = job.lost + 1
+  const spent = job.attempt >= job.maxAttempts || lost >= mostLost
+  return { ...job, state: spent ? 'discarded' : 'available', claimed: false, lost }
 }
 
+const mostLost = 3
+
 function acknowledged(job: JobStanding, outcome: AckOutcome): JobStanding {
-  const done = { ...job, claimed: false }
+  const done = { ...job, claimed: false, lost: 0 }
   switch (outcome) {
     case 'complete':
       return { ...done, state: 'completed' }

@@ -55,7 +55,7 @@ const epochMs = (time: string): string => `floor(extract(epoch from ${time}) * 1
 
 const fetchSql = `select f.id, f.message_id, f.priority, f.name, f.key, f.args, f.headers, f.attempt, f.max_attempts,
     ${epochMs('f.run_at')} as run_ms, ${epochMs('f.created_at')} as created_ms
-  from waybill.job_fetch($1, $2, $3, $4, $5::timestamptz[], $6::text[], $7) f`
+  from waybill.job_fetch($1, $2, $3, $4, $5::timestamptz[], $6::text[], $7, $8) f`
 
 interface FetchedRow extends Omit<FetchedJob, 'run_at' | 'created_at'> {
   readonly run_ms: string
@@ -138,7 +138,7 @@ export class JobStore {
     return row?.n ?? undefined
   }
 
-  /** `names`: only jobs of these; undefined: of any. */
+  /** `names`: only jobs of these; undefined: of any. `suspected`: only those that are to run alone; else only others. */
   async fetch(
     worker: string,
     claim: string,
@@ -146,11 +146,12 @@ export class JobStore {
     limit: number,
     after: readonly (Date | null)[],
     names?: HandledNames,
+    suspected = false,
   ): Promise<FetchedJob[]> {
     const marks = after.map((mark) => mark?.toISOString() ?? '-infinity')
     const rows = await this.#call<FetchedRow>(fetchSql, [
       ...[worker, claim, queue, limit, marks],
-      ...[names?.exact ?? null, names?.patterns ?? null],
+      ...[names?.exact ?? null, names?.patterns ?? null, suspected],
     ])
     return rows.map(({ run_ms, created_ms, ...job }) => ({
       ...job,

@@ -1,7 +1,7 @@
 import { backoffDelay, type BackoffSettings } from '../core/backoff.js'
-import { codeOf, messageOf, WaybillError } from '../core/errors.js'
+import { codeOf, messageOf, nameOf, WaybillError } from '../core/errors.js'
 import { type Span, whileActive } from '../core/open-telemetry.js'
-import { isDecision, outcomeOf } from './decisions.js'
+import { decisionOf } from './decisions.js'
 import type { FetchedJob, Acknowledgement } from './job-store.js'
 import { endJobSpan, jobSpan } from './trace-job.js'
 import type { Job, JobHandlerOptions } from './types.js'
@@ -59,7 +59,7 @@ export async function performJob(fetched: FetchedJob, context: PerformContext): 
       () => undefined,
     )
     const result = await withTimeout(run, handler.timeoutMs, abort)
-    return performed(isDecision(result) ? outcomeOf(result) : { outcome: 'complete' })
+    return performed(decisionOf(result) ?? { outcome: 'complete' })
   } catch (error) {
     return performed(outcomeOfThrown(error, context))
   }
@@ -69,11 +69,8 @@ function outcomeOfThrown(
   error: unknown,
   { abort, attempt, handler, backoff }: PerformContext,
 ): Pick<Acknowledgement, 'outcome' | 'inMs' | 'error'> {
-  try {
-    if (isDecision(error)) return outcomeOf(error)
-  } catch {
-    // an object that can't even be looked at: it is a failure like any other
-  }
+  const decided = decisionOf(error)
+  if (decided) return decided
   // cut short by the worker's stop, not by a fault of its own
   if (abort.signal.reason instanceof WorkerStopping) return { outcome: 'release' }
   return { outcome: 'retry', inMs: backoffDelay(attempt, handler.backoff ?? backoff), error: failureOf(error) }
@@ -81,14 +78,6 @@ function outcomeOfThrown(
 
 function failureOf(error: unknown): { code: string; message: string } {
   return { code: codeOf(error) ?? nameOf(error), message: messageOf(error) }
-}
-
-function nameOf(error: unknown): string {
-  try {
-    return error instanceof Error ? String(error.name) : typeof error
-  } catch {
-    return typeof error
-  }
 }
 
 async function withTimeout(

@@ -47,6 +47,7 @@ export class QueueRunner {
   readonly #wake = new Wake()
   readonly #marks: (Date | null)[] = [null, null, null, null]
   #taken = 0
+  #paused = false
   #nextWalkAt = 0
   #idleMs = firstIdleMs
   /** What a fetch asks for, once it has brought a job that there is no handler for. */
@@ -66,6 +67,44 @@ export class QueueRunner {
   wake(): void {
     this.#idleMs = firstIdleMs
     this.#wake.wake()
+  }
+
+  /** Fetches no more until `resume`; what runs goes on. */
+  pause(): void {
+    this.#paused = true
+  }
+
+  resume(): void {
+    if (!this.#paused) return
+    this.#paused = false
+    this.wake()
+  }
+
+  /**
+   * Runs one job that is to run alone, if there is one; false: there is none. `alone` is called when it is claimed and before it
+   * starts. Resolves when it has ended. Rejects when the database does not answer: the heartbeat then takes it back.
+   */
+  async runSuspected(alone: () => Promise<void>): Promise<boolean> {
+    const { store, queue, heartbeat, handlers, logger } = this.#options
+    const session = heartbeat.session
+    const claim = session.claim(1)
+    this.#taken += 1
+    let begun = false
+    try {
+      const beginning = [null, null, null, null]
+      const [job] = await store.fetch(session.id, claim, queue, 1, beginning, handlers.names, true)
+      const handler = job && handlers.find(job.name)
+      if (!job || !handler) return false
+      logger.warn({ queue, job: job.id, name: job.name }, 'workers ended while they ran this job: it runs alone')
+      await alone()
+      const attempt = (await store.start(claim, [job.id])).get(job.id)
+      if (attempt === undefined) return true
+      begun = true
+      await this.#perform(job, handler, attempt, session, claim)
+      return true
+    } finally {
+      if (!begun) this.#free(session, claim, 1)
+    }
   }
 
   /** Aborts the signals of all that runs. */
@@ -93,7 +132,7 @@ export class QueueRunner {
   async #turn(stopping: AbortSignal): Promise<void> {
     const { clock, concurrency, pollMs, listener } = this.#options
     const free = concurrency - this.#taken
-    if (free === 0) return this.#wake.wait(stopping)
+    if (free <= 0 || this.#paused) return this.#wake.wait(stopping)
     const startedAt = clock.monotonic()
     const walk = startedAt >= this.#nextWalkAt
     const found = await this.#fetch(free, walk, stopping)

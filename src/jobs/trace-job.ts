@@ -1,4 +1,4 @@
-import { type Span, failSpan, isTracing, startSpan } from '../core/open-telemetry.js'
+import { type Span, endSpan, failSpan, isTracing, setSpanAttribute, startSpan } from '../core/open-telemetry.js'
 import type { Acknowledgement } from './job-store.js'
 import type { Job } from './types.js'
 
@@ -28,7 +28,7 @@ export function jobSpan(job: Job): Span | undefined {
 
 /** Ends it with what is acknowledged. An error leaves its code, and no text. */
 export function endJobSpan(span: Span, { outcome, error }: Pick<Acknowledgement, 'outcome' | 'error'>): void {
-  span.setAttribute('waybill.outcome', outcome)
+  setSpanAttribute(span, 'waybill.outcome', outcome)
   if (outcome === 'retry') failSpan(span, error?.code ?? '_OTHER')
-  span.end()
+  endSpan(span)
 }

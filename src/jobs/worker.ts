@@ -4,6 +4,7 @@ import { type Clock, systemClock } from '../core/clock.js'
 import { codeOf, messageOf } from '../core/errors.js'
 import { version } from '../core/version.js'
 import { createPool, endPool } from '../db/pool.js'
+import { guardLogger, silentLogger } from '../telemetry/logger.js'
 import { Acknowledger } from './acknowledger.js'
 import { Handlers } from './handlers.js'
 import { Heartbeat } from './heartbeat.js'
@@ -11,16 +12,10 @@ import { JobStore } from './job-store.js'
 import { JobListener } from './listener.js'
 import { runJobMaintenance } from './maintenance.js'
 import { LeaseLost, WorkerStopping } from './perform-job.js'
+import { Quarantine } from './quarantine.js'
 import { QueueRunner } from './queue-runner.js'
 import type { JobLogger, JobPool, StopOptions, Worker, WorkerOptions } from './types.js'
 import { resolveWorkerOptions, type ResolvedWorkerOptions } from './worker-options.js'
-
-const silent: JobLogger = {
-  debug: () => undefined,
-  info: () => undefined,
-  warn: () => undefined,
-  error: () => undefined,
-}
 
 /**
  * A worker of the job queue. It begins with `start`.
@@ -39,6 +34,7 @@ class JobWorker implements Worker {
   readonly #heartbeat: Heartbeat
   readonly #runners: readonly QueueRunner[]
   readonly #listener: JobListener | undefined
+  readonly #quarantine: Quarantine
   readonly #maintain: (signal: AbortSignal) => Promise<void>
   /** First stage of a stop: fetch no more. */
   readonly #stopping = new AbortController()
@@ -52,7 +48,8 @@ class JobWorker implements Worker {
   #stopped: Promise<void> | undefined
 
   constructor(options: WorkerOptions, { queues, leaseMs, pollMs, retentionMs, backoff }: ResolvedWorkerOptions) {
-    const { clock = systemClock, logger = silent, listenUrl } = options
+    const { clock = systemClock, listenUrl } = options
+    const logger = guardLogger(options.logger ?? silentLogger)
     this.#clock = clock
     this.#logger = logger
     const handlers = new Handlers(options.handlers)
@@ -90,6 +87,10 @@ class JobWorker implements Worker {
       ({ name, concurrency }) =>
         new QueueRunner({ ...shared, queue: name, concurrency, heartbeat: this.#heartbeat, listener: this.#listener }),
     )
+    this.#quarantine = new Quarantine({
+      runners: () => this.#runners,
+      ...{ everyMs: leaseMs / 3, patienceMs: leaseMs, clock, logger },
+    })
     this.#maintain = (signal) => runJobMaintenance({ store, retentionMs, clock, logger }, signal)
   }
 
@@ -115,7 +116,10 @@ class JobWorker implements Worker {
     const ending = this.#ending.signal
     this.#background = [this.#heartbeat.run(ending), this.#maintain(ending)]
     if (this.#listener !== undefined) this.#background = [...this.#background, this.#listener.run(ending)]
-    this.#loops = this.#runners.map((runner) => runner.run(this.#stopping.signal))
+    const stopping = this.#stopping.signal
+    this.#loops = this.#runners.map((runner) => runner.run(stopping))
+    // a handler that never ends must not keep stop from it: its job is among those that are drained, and no more
+    void this.#quarantine.run(stopping)
   }
 
   async #stop({ drainMs = 30_000, abortMs = 5_000 }: StopOptions): Promise<void> {

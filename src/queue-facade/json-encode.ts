@@ -1,5 +1,7 @@
-import { InputError } from '../core/errors.js'
+import { InputError, messageOf, type Problem } from '../core/errors.js'
+import { unlessItThrows } from '../core/unless-it-throws.js'
 import { explainJson } from './json-explain.js'
+import { pathText } from './path-text.js'
 
 /** Levels of arrays and objects within one another, at most. PostgreSQL's own parser stops at a few thousand. */
 export const maxDepth = 1000
@@ -14,13 +16,24 @@ export const maxDepth = 1000
  * Cost: about 1 µs for 300 bytes on top of `JSON.stringify` alone. The path is worked out only when something is wrong.
  */
 export function encodeJson(value: unknown, path: readonly PropertyKey[]): string {
+  try {
+    return encode(value, path)
+  } catch (error) {
+    if (error instanceof InputError) throw error
+    // a getter, a toJSON or a Proxy of the caller's threw; where, the walk may tell
+    refuse(value, path)
+    throw invalid([{ path: pathText(path), message: `can't be read: ${messageOf(error)}` }], { cause: error })
+  }
+}
+
+function encode(value: unknown, path: readonly PropertyKey[]): string {
   if (!isClean(value, maxDepth)) refuse(value, path)
   // undefined where a toJSON at the top gives undefined
   const text = JSON.stringify(value) as string | undefined
   if (text === undefined || (text.includes('\\u') && unsafeEscape.test(text))) {
     refuse(value, path)
     throw invalid([
-      { path: path.join('.'), message: 'changes while it is encoded; give it a toJSON that always answers alike' },
+      { path: pathText(path), message: 'changes while it is encoded; give it a toJSON that always answers alike' },
     ])
   }
   return text
@@ -30,15 +43,16 @@ export function encodeJson(value: unknown, path: readonly PropertyKey[]): string
 const unsafeEscape = /(?<!\\)(?:\\\\)*\\u(?:0000|d[89a-f])/
 
 function refuse(value: unknown, path: readonly PropertyKey[]): void {
-  const problems = explainJson(value, path, maxDepth)
+  const problems = unlessItThrows(() => explainJson(value, path, maxDepth)) ?? []
   if (problems.length > 0) throw invalid(problems)
 }
 
-function invalid(problems: ConstructorParameters<typeof InputError>[2]): InputError {
+function invalid(problems: readonly Problem[], options?: ErrorOptions): InputError {
   return new InputError(
     'WAYBILL_PAYLOAD_INVALID',
     'the payload cannot be written as JSON; nothing was published',
     problems,
+    options,
   )
 }
 

@@ -1,7 +1,9 @@
 import { types } from 'node:util'
 import type { Problem } from '../core/errors.js'
 import { pathText } from './path-text.js'
+import { isRawJson } from './raw-json.js'
 import { shapeOf } from '../core/shape.js'
+import { unlessItThrows } from '../core/unless-it-throws.js'
 
 /** More than these are not listed. */
 const maxProblems = 20
@@ -30,6 +32,8 @@ function report(walk: Walk, message: string): void {
 
 function visit(walk: Walk, given: unknown, place: Place): void {
   if (walk.problems.length >= maxProblems) return
+  if (isRawJson(given) && place !== 'top')
+    return report(walk, 'is rawJson, which can only be a whole payload; put its value here: JSON.parse(text)')
   const value = honourToJson(given, walk.path.at(-1))
   switch (typeof value) {
     case 'boolean':
@@ -53,7 +57,7 @@ function visit(walk: Walk, given: unknown, place: Place): void {
     case 'symbol':
       return report(walk, `is a ${typeof value}, which JSON would leave out; give data`)
     case 'object':
-      if (value !== null) visitObject(walk, value)
+      if (value !== null) visitObject(walk, value, value !== given)
   }
 }
 
@@ -64,10 +68,11 @@ function visitString(walk: Walk, value: string): void {
     report(walk, 'has half a surrogate pair, often from cutting a string; use value.toWellFormed()')
 }
 
-function visitObject(walk: Walk, value: object): void {
-  const lossy = lossOf(value)
-  if (lossy !== undefined) return report(walk, lossy)
+/** `converted`: it is what a toJSON gave. */
+function visitObject(walk: Walk, value: object, converted: boolean): void {
   if (types.isBoxedPrimitive(value)) return visit(walk, value.valueOf(), 'element')
+  const lossy = lossOf(value, converted)
+  if (lossy !== undefined) return report(walk, lossy)
   const seen = walk.ancestors.indexOf(value)
   if (seen >= 0) {
     return report(
@@ -96,8 +101,16 @@ function visitMembers(walk: Walk, value: object): void {
   for (const key of Object.keys(value)) {
     if (/[\0\p{Surrogate}]/u.test(key))
       report(walk, 'has a member whose name has U+0000 or half a surrogate pair; rename it')
-    else step(walk, key, (value as Record<string, unknown>)[key], 'member')
+    else member(walk, value as Record<string, unknown>, key)
   }
+}
+
+function member(walk: Walk, of: Record<string, unknown>, key: string): void {
+  const value = unlessItThrows(() => ({ is: of[key] }))
+  if (value) return step(walk, key, value.is, 'member')
+  walk.path.push(key)
+  report(walk, 'is a getter that throws; give data')
+  walk.path.pop()
 }
 
 function step(walk: Walk, key: PropertyKey, value: unknown, place: Place): void {
@@ -115,8 +128,13 @@ function honourToJson(value: unknown, key: PropertyKey | undefined): unknown {
   return typeof toJSON === 'function' ? (toJSON.call(value, String(key ?? '')) as unknown) : value
 }
 
-/** Kinds of object that JSON.stringify writes as `{}` or as something nobody means. */
-function lossOf(value: object): string | undefined {
+/**
+ * Why JSON.stringify would write an object as `{}` or as something that is not meant; undefined where it does not. The first lines
+ * are for better words; the last is the rule.
+ */
+function lossOf(value: object, converted: boolean): string | undefined {
+  if (converted && !isPlain(value))
+    return `has a toJSON that gives ${shapeOf(value)}, which JSON would write member by member; let it give text, a number, an array or a plain object`
   if (types.isDate(value)) return 'is an invalid Date, which JSON would turn into null; give a valid one or null'
   if (types.isMap(value)) return 'is a Map, which JSON would write as {}; use Object.fromEntries(map)'
   if (types.isSet(value)) return 'is a Set, which JSON would write as {}; use [...set]'
@@ -128,5 +146,13 @@ function lossOf(value: object): string | undefined {
   if (types.isRegExp(value) || types.isWeakMap(value) || types.isWeakSet(value)) {
     return `is ${shapeOf(value)}, which JSON would write as {}; give data`
   }
-  return undefined
+  if (isPlain(value) || Object.keys(value).length > 0) return undefined
+  return `is ${shapeOf(value)}, which has no members that JSON can see and would be written as {}; give data, or a toJSON`
+}
+
+/** An array, or an object without a class: of any realm, whose Object.prototype is another. */
+function isPlain(value: object): boolean {
+  if (Array.isArray(value)) return true
+  const prototype: unknown = Object.getPrototypeOf(value)
+  return prototype === null || Object.getPrototypeOf(prototype) === null
 }

@@ -39,16 +39,18 @@ export function prepareMessage(
   const schema = schemaOf(rules.topics, topic, path)
   const at = [...path, 'payload']
   const finish = (output: unknown): LogMessage => {
-    const text = isRawJson(payload) ? payload.text : encodeJson(output, at)
+    // a schema may give JSON text, too
+    const raw = [payload, output].find(isRawJson)
+    const text = raw === undefined ? encodeJson(output, at) : raw.text
     return withPayload(checked, topic, text, rules.maxPayloadBytes, at)
   }
   if (schema === undefined) return finish(payload)
   const input: unknown = isRawJson(payload) ? JSON.parse(payload.text) : payload
   const output = validate(schema, input, topic, at)
-  if (!(output instanceof Promise)) return finish(output)
+  if (!(output instanceof Promise)) return finish(output.value)
   const shared = new SharedValue(input, (value) => encodeJson(value, at))
-  return output.then((settled) => {
-    if (!shared.hasChanged(settled)) return finish(settled)
+  return output.then(({ value }) => {
+    if (!shared.hasChanged(value)) return finish(value)
     throw new InputError('WAYBILL_PAYLOAD_INVALID', 'the payload is not what was checked; nothing was published', [
       { path: pathText(at), message: 'was changed while its schema ran; publish a copy, or await publish first' },
     ])

@@ -1,4 +1,5 @@
 import { type Span, isTracing, startSpan } from '../core/open-telemetry.js'
+import { unlessItThrows } from '../core/unless-it-throws.js'
 
 /**
  * The span of a publish; its context goes along in the message. It says that the message was written into the caller's
@@ -11,7 +12,8 @@ export function publishSpan(topic: unknown): Span | undefined {
 /** Of a list; it names the topic when there is one for all. */
 export function publishManySpan(messages: unknown): Span | undefined {
   if (!isTracing() || !Array.isArray(messages) || messages.length === 0) return undefined
-  const topics = new Set(messages.map((message) => (message as { topic?: unknown } | null)?.topic))
+  const topicOf = (message: { topic?: unknown } | null): unknown => unlessItThrows(() => message?.topic)
+  const topics = new Set((messages as ({ topic?: unknown } | null)[]).map(topicOf))
   return start(topics.size === 1 ? [...topics][0] : undefined, { 'messaging.batch.message_count': messages.length })
 }
 

@@ -1,6 +1,6 @@
 import { validate as isUuid } from 'uuid'
 import { InputError, WaybillError, type Problem } from '../core/errors.js'
-import { type Span, inSpan } from '../core/open-telemetry.js'
+import { type Span, inSpan, setSpanAttribute } from '../core/open-telemetry.js'
 import { cancelScheduled, publishAll, publishOne } from '../outbox/publish.js'
 import { openPool, type OwnPool } from '../outbox/publish-pool.js'
 import { prepareMessage, type MessageRules } from './message.js'
@@ -51,7 +51,7 @@ export class Queue<Topics extends TopicMap = AnyTopics> implements AsyncDisposab
       const prepared = prepareMessage(this.#rules, topic, payload, options, [])
       // without an await for what needs none, so that the statement is sent before publish returns
       const message = prepared instanceof Promise ? await held(transaction, prepared) : prepared
-      span?.setAttribute('messaging.message.id', message.id)
+      if (span) setSpanAttribute(span, 'messaging.message.id', message.id)
       return publishOne(transaction.run, message)
     })
   }

@@ -3,6 +3,9 @@ import { shapeOf } from '../core/shape.js'
 
 const brand: unique symbol = Symbol.for('waybill.raw-json')
 
+/** The prototype of what `rawJson` makes: the encoder looks closer at all that is not plain, and finds it within a payload. */
+const noPlainObject = Object.freeze({})
+
 /** JSON text that is stored byte for byte. Made by `rawJson`. */
 export interface RawJson {
   readonly [brand]: true
@@ -23,7 +26,7 @@ export function rawJson(text: string): RawJson {
       { path: 'text', message: problem },
     ])
   }
-  return Object.freeze({ [brand]: true as const, text })
+  return Object.freeze(Object.assign(Object.create(noPlainObject) as object, { [brand]: true as const, text }))
 }
 
 export function isRawJson(value: unknown): value is RawJson {

@@ -1,5 +1,7 @@
 /** The subpath `waybill/receiver/express`. Nothing of Express is imported: what Node.js has is all that is used. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { callListener } from '../core/call-listener.js'
+import { messageOf } from '../core/errors.js'
 import { checkLimit, defaultLimit, readRawBody, tooLarge } from './read-raw-body.js'
 import type { ReceivedWebhook } from './received-webhook.js'
 import { bodyParsed, createWebhookVerifier, isRawBody, type RawBody, type VerifierOptions } from './verify.js'
@@ -19,7 +21,10 @@ declare global {
 export interface WebhookReceiverOptions extends VerifierOptions {
   /** Longest body, in bytes. Default 1,048,576. */
   readonly limit?: number | undefined
-  /** Is told of each refusal, for a log or a metric: the sender gets a code and no more. */
+  /**
+   * Called for each refusal, for a log or a metric: the sender gets a code and no more. What it throws or rejects with changes
+   * nothing: it becomes a warning of the process (`WAYBILL_HOOK_FAILED`).
+   */
   readonly onRefused?: ((error: WebhookError, request: IncomingMessage) => void) | undefined
 }
 
@@ -54,11 +59,15 @@ export function webhookReceiver({
       request.webhook = verify({ headers: request.headers, rawBody: await rawBodyOf(request, limit) })
     } catch (error) {
       if (!(error instanceof WebhookError) || error.status >= 500 || response.headersSent) return next(error)
-      onRefused?.(error, request)
+      callListener(() => onRefused?.(error, request), warnOfHook)
       return answer(response, error)
     }
     next()
   }
+}
+
+function warnOfHook(error: unknown): void {
+  process.emitWarning(`onRefused failed: ${messageOf(error).slice(0, 1000)}`, { code: 'WAYBILL_HOOK_FAILED' })
 }
 
 async function rawBodyOf(request: ReceivingRequest, limit: number): Promise<RawBody> {

@@ -1,4 +1,6 @@
 import { pino, stdTimeFunctions, type DestinationStream } from 'pino'
+import { callListener } from '../core/call-listener.js'
+import { messageOf } from '../core/errors.js'
 
 /** The least of a pino logger that Waybill uses, so that pino or anything alike can be passed in. */
 export interface Logger {
@@ -59,3 +61,45 @@ export const silentLogger: Logger = {
   error: nothing,
   child: () => silentLogger,
 }
+
+/** What an application may give: `child` may be missing, as the console's is. */
+export type GivenLogger = Omit<Logger, 'child'> & Partial<Pick<Logger, 'child'>>
+
+const levels = ['debug', 'info', 'warn', 'error'] as const
+
+/**
+ * An application's logger, as the rest of Waybill may use it: no method of it throws, whatever the application's does. That it
+ * did is said once, as a warning of the process (`WAYBILL_LOGGER_FAILED`).
+ */
+export function guardLogger(given: GivenLogger): Logger {
+  let told = false
+  return guarded(given, {}, (error) => {
+    if (told) return
+    told = true
+    process.emitWarning(
+      `the logger that Waybill was given fails, and its lines are lost: ${messageOf(error).slice(0, 1000)}`,
+      {
+        code: 'WAYBILL_LOGGER_FAILED',
+      },
+    )
+  })
+}
+
+function guarded(given: GivenLogger, fields: Record<string, unknown>, failed: (error: unknown) => void): Logger {
+  const line =
+    (level: (typeof levels)[number]) =>
+    (own: object, message?: string): void =>
+      callListener(() => given[level]({ ...fields, ...own }, message), failed)
+  const [debug, info, warn, error] = levels.map(line) as [Line, Line, Line, Line]
+  const child = (more: Record<string, unknown>): Logger => {
+    let own: Logger | undefined
+    callListener(() => (own = given.child?.(more)), failed)
+    const made: unknown = own
+    return typeof made === 'object' && made !== null
+      ? guarded(made as Logger, {}, failed)
+      : guarded(given, { ...fields, ...more }, failed)
+  }
+  return { debug, info, warn, error, child }
+}
+
+type Line = Logger['info']

@@ -1,10 +1,11 @@
 import { createWorker } from '../../src/jobs/index.js'
 
 /**
- * A worker in a process of its own. Arguments: database URL, queue, lease (ms), concurrency.
- * `quick` jobs end at once, `stuck` ones only at their second attempt, `slow` ones after 20 ms, `endless` ones when their signal aborts, `poison` kills the process.
+ * A worker in a process of its own. Arguments: database URL, queue, lease (ms), concurrency, and `sticks` or nothing.
+ * `quick` jobs end at once, `stuck` ones too but in a worker that sticks, `slow` ones after 20 ms, `endless` ones when their signal aborts, `poison` kills the process,
+ * `exits` ends it, `spins` never gives its thread back.
  */
-const [url = '', queue = '', leaseMs = '', concurrency = ''] = process.argv.slice(2)
+const [url = '', queue = '', leaseMs = '', concurrency = '', sticks] = process.argv.slice(2)
 
 const tell = (message: object): void => void process.stdout.write(`${JSON.stringify(message)}\n`)
 
@@ -18,7 +19,7 @@ const worker = createWorker({
     quick: ({ id }) => tell({ ran: id }),
     stuck: ({ id, attempt }) => {
       tell({ began: id, attempt })
-      if (attempt === 1) return new Promise(() => undefined)
+      if (sticks !== undefined) return new Promise(() => undefined)
       return tell({ ran: id })
     },
     slow: async ({ id }) => {
@@ -35,6 +36,10 @@ const worker = createWorker({
           resolve(undefined)
         }),
       )
+    },
+    exits: () => process.exit(3),
+    spins: () => {
+      for (;;);
     },
     poison: () => process.kill(process.pid, 'SIGKILL'),
   },

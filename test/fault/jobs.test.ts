@@ -20,9 +20,13 @@ interface Told {
 // long enough that a busy machine does not make a live worker look dead
 const leaseMs = 3_000
 
-async function workerProcess(database: TestDatabase, queue: string, concurrency = 10): Promise<TestChild<Told>> {
+async function workerProcess(
+  database: TestDatabase,
+  queue: string,
+  { concurrency = 10, sticks = false } = {},
+): Promise<TestChild<Told>> {
   const child = spawnChild<Told>(join(import.meta.dirname, 'jobs-worker-child.ts'), {
-    args: [database.url, queue, String(leaseMs), String(concurrency)],
+    args: [database.url, queue, String(leaseMs), String(concurrency), ...(sticks ? ['sticks'] : [])],
   })
   await child.waitForMessage(({ ready }) => ready === true)
   return child
@@ -31,13 +35,13 @@ async function workerProcess(database: TestDatabase, queue: string, concurrency 
 describe.each(['pg18', 'pg15'] as const)('workers on %s', { timeout: 120_000 }, (server) => {
   const database = useDatabase({ server })
 
-  it('a killed worker loses no job, and no job is charged that it had not started', async () => {
+  it('a killed worker loses no job, and none of those that it ran is charged', async () => {
     const queue = uniqueName('q')
     const ids = await insertJobs(
       database().pool,
       Array.from({ length: 300 }, (_, n) => ({ name: n < 3 ? 'stuck' : 'slow', queue })),
     )
-    const victim = await workerProcess(database(), queue)
+    const victim = await workerProcess(database(), queue, { sticks: true })
     await waitFor(() => victim.messages().filter(({ ran }) => ran !== undefined).length > 30)
     const survivor = await workerProcess(database(), queue)
     await victim.kill('SIGKILL')
@@ -52,12 +56,12 @@ describe.each(['pg18', 'pg15'] as const)('workers on %s', { timeout: 120_000 }, 
       `select id, attempt, errors -> 0 ->> 'code' as code from waybill.jobs where queue = $1`,
       [queue],
     )
-    for (const { attempt, code } of rows) expect(attempt).toBe(code === null ? 1 : 2)
-    const charged = rows.filter(({ attempt }) => attempt === 2)
+    expect(new Set(rows.map(({ attempt }) => attempt))).toEqual(new Set([1]))
+    const charged = rows.filter(({ code }) => code === 'WORKER_LOST')
     // the three that it was stuck in, and what else was running
     expect(charged.length).toBeGreaterThanOrEqual(3)
     expect(charged.length).toBeLessThanOrEqual(10)
-    console.log(`killed: ${ran.length - 300} of 300 jobs ran twice, ${charged.length} charged`)
+    console.log(`killed: ${ran.length - 300} of 300 jobs ran twice, ${charged.length} told of it`)
   })
 
   it('takes the jobs of a killed worker back', async () => {
@@ -123,6 +127,59 @@ describe.each(['pg18', 'pg15'] as const)('workers on %s', { timeout: 120_000 }, 
     await jobInState(database(), good, 'completed')
     const row = await jobInState(database(), poison, 'discarded')
     expect(row.errors?.map(({ code }) => code)).toEqual(['WORKER_LOST', 'WORKER_LOST'])
+  })
+
+  it('jobs that end their workers are found, and cost no other job anything', async () => {
+    const queue = uniqueName('q')
+    const poisons = await insertJobs(
+      database().pool,
+      ['poison', 'spins', 'exits'].map((name) => ({ name, queue })),
+    )
+    const sound = 150
+    // one attempt: a charge would discard them
+    await insertJobs(
+      database().pool,
+      Array.from({ length: sound }, () => ({ name: 'slow', queue, maxAttempts: 1 })),
+    )
+    let over = false
+    let deaths = 0
+    // what a supervisor does: starts it again, and ends one that does not answer
+    const supervise = async (): Promise<void> => {
+      while (!over) {
+        const child = spawnChild<Told>(join(import.meta.dirname, 'jobs-worker-child.ts'), {
+          args: [database().url, queue, String(leaseMs), '5'],
+        })
+        const beats = async (): Promise<boolean> => {
+          const { rows } = await database().pool.query(
+            `select from waybill.workers where pid = $1 and seen_at > clock_timestamp() - interval '4 s'`,
+            [child.pid],
+          )
+          return rows.length > 0
+        }
+        await new Promise((resolve) => setTimeout(resolve, 4_000))
+        while (!over && (await beats())) await new Promise((resolve) => setTimeout(resolve, 500))
+        if (!over) deaths++
+        await child.kill('SIGKILL')
+      }
+    }
+    const supervised = [supervise(), supervise()]
+    await waitFor(
+      async () => {
+        const { completed = 0, discarded = 0 } = await countJobs(database(), queue)
+        return completed + discarded === sound + poisons.length
+      },
+      { what: 'every job at its end', timeoutMs: 110_000 },
+    ).finally(() => (over = true))
+    await Promise.all(supervised)
+    expect(await countJobs(database(), queue)).toEqual({ completed: sound, discarded: poisons.length })
+    for (const id of poisons) {
+      const { state, errors } = await readJob(database(), id)
+      expect([state, errors?.at(-1)?.code]).toEqual(['discarded', 'POISON'])
+      expect(errors?.at(-1)?.message).toMatch(
+        /^3 workers ended while they ran this job, .* with 0 others beside it; mend/,
+      )
+    }
+    console.log(`poison: ${deaths} workers ended for ${poisons.length} jobs`)
   })
 
   it('SIGTERM drains: every started job ends, and none is left claimed', async () => {

@@ -20,13 +20,14 @@ describe.each(['pg18', 'pg15'] as const)('the SQL functions on %s', (server) => 
     const oneLife = async (maxAttempts: number, events: readonly JobEvent[]): Promise<void> => {
       const queue = uniqueName('q')
       const id = await enqueue(database().pool, { name: 'work', queue, maxAttempts })
-      let model: JobStanding = { state: 'available', claimed: false, attempt: 0, maxAttempts }
+      let model: JobStanding = { state: 'available', claimed: false, attempt: 0, maxAttempts, lost: 0 }
       let claim = randomUUID()
       let worker = await register(store)
       for (const event of events) {
         if (event === 'claim') {
           claim = model.claimed ? claim : randomUUID()
-          await store.fetch(worker, model.claimed ? randomUUID() : claim, queue, 1, [null, null, null, null])
+          const fetching = model.claimed ? randomUUID() : claim
+          await store.fetch(worker, fetching, queue, 1, [null, null, null, null], undefined, model.lost >= 2)
         } else if (event === 'start') {
           // a start that is repeated after it got through changes nothing
           await store.start(claim, [id])
@@ -49,7 +50,7 @@ describe.each(['pg18', 'pg15'] as const)('the SQL functions on %s', (server) => 
         if (next !== undefined) seen.add(`${model.state} ${event} ${next.state}`)
         model = next ?? model
         const { rows } = await database().pool.query(
-          `select state, claim is not null as claimed, attempt, max_attempts as "maxAttempts" from waybill.jobs where id = $1`,
+          `select state, claim is not null as claimed, attempt, max_attempts as "maxAttempts", lost from waybill.jobs where id = $1`,
           [id],
         )
         expect(rows[0], `after ${event} of ${events.join(' ')}`).toEqual(model)

@@ -36,7 +36,7 @@ function walk(
   start: Pick<JobStanding, 'state' | 'maxAttempts'>,
   along: readonly JobEvent[],
 ): { event?: JobEvent; job: JobStanding }[] {
-  const way: { event?: JobEvent; job: JobStanding }[] = [{ job: { ...start, claimed: false, attempt: 0 } }]
+  const way: { event?: JobEvent; job: JobStanding }[] = [{ job: { ...start, claimed: false, attempt: 0, lost: 0 } }]
   let [{ job }] = way as [{ job: JobStanding }]
   for (const event of along) {
     const next = nextStanding(job, event)
@@ -112,7 +112,8 @@ describe('the states of a job', () => {
       const moves = events.filter(
         (event) =>
           !byHand.includes(event) &&
-          nextStanding({ state, claimed: state === 'executing', attempt: 1, maxAttempts: 2 }, event) !== undefined,
+          nextStanding({ state, claimed: state === 'executing', attempt: 1, maxAttempts: 2, lost: 0 }, event) !==
+            undefined,
       )
       expect(moves.length === 0).toBe((finalJobStates as readonly string[]).includes(state))
     }

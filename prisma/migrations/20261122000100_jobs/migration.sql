@@ -36,6 +36,7 @@ create table waybill.jobs (
                   ('scheduled', 'available', 'executing', 'retryable', 'completed', 'cancelled', 'discarded')),
   attempt       int         not null default 0 check (attempt >= 0),
   max_attempts  int         not null default 20 check (max_attempts > 0),
+  lost          int         not null default 0 check (lost >= 0),
   run_at        timestamptz not null default clock_timestamp() check (isfinite(run_at)),
   claim         uuid,
   worker        uuid,
@@ -53,6 +54,7 @@ comment on column waybill.jobs.message_id is 'The message that it came from; its
 comment on column waybill.jobs.priority is '0 goes first, 3 last.';
 comment on column waybill.jobs.state is 'A claimed job that has not started is available; a due one that nobody has claimed is still scheduled or retryable.';
 comment on column waybill.jobs.attempt is 'Attempts charged so far. Charged when a handler starts, not when the job is claimed.';
+comment on column waybill.jobs.lost is 'Workers that ended while they ran it, since it was last acknowledged. From 2 on it is run alone.';
 comment on column waybill.jobs.claim is 'A uuid drawn for each fetch. Every later write names it, so that an old holder can''t touch a new claim.';
 comment on column waybill.jobs.errors is 'The last five: [{attempt, at, code, message}].';
 
@@ -60,6 +62,9 @@ comment on column waybill.jobs.errors is 'The last five: [{attempt, at, code, me
 -- now: no second update makes them available when they are due.
 create index jobs_ready on waybill.jobs (queue, priority, run_at)
   where state in ('available', 'scheduled', 'retryable') and claim is null;
+-- Those that may be what ends workers: they are run alone. Empty as a rule.
+create index jobs_suspected on waybill.jobs (queue, run_at)
+  where lost >= 2 and state in ('available', 'scheduled', 'retryable') and claim is null;
 create index jobs_held on waybill.jobs (worker) where claim is not null;
 create index jobs_finished on waybill.jobs (state, finished_at) where finished_at is not null;
 create index jobs_message on waybill.jobs (message_id);
@@ -155,8 +160,20 @@ as $$
     '$[last - 4 to last]')
 $$;
 
--- Takes jobs back from who holds them. One that had started keeps the attempt that it was charged, and is discarded when
--- that was its last; one that had not is available again as if nothing had been.
+-- Whether a job whose worker is gone has no run left.
+--   died, beside, most  its worker died; others ran beside it; so many lost workers are too many
+create function waybill.job_is_spent(j waybill.jobs, died boolean, beside int, most int) returns boolean
+language sql immutable
+as $$
+  select j.state = 'executing' and (died and j.lost + 1 >= most or beside <= 0 and j.attempt >= j.max_attempts)
+$$;
+
+-- Takes jobs back from who holds them. One that had not started is available again as if nothing had been. One that had
+-- started keeps the attempt that it was charged, and is discarded when that was its last.
+-- Where the worker died (WORKER_LOST), one of the jobs that it ran may have ended it, and which is not known:
+--   several ran   none is charged, each has one more lost worker. From two on a job is run alone (job_fetch, p_suspected), so
+--                 that the next death says which it is. Ten lost workers are too many in any case
+--   one ran       it is charged, and discarded (POISON) when it has lost three
 --   p_worker          whose jobs
 --   p_except          claims that stay; null: none
 --   p_before          only what was claimed before
@@ -170,12 +187,28 @@ set enable_seqscan = off
 as $$
 declare
   n int;
+  died constant boolean := p_code = 'WORKER_LOST';
+  beside int := 0;
+  most int := 3;
 begin
+  if died then
+    select count(*) - 1 into beside from waybill.jobs j
+     where j.claim is not null and j.worker = p_worker and j.state = 'executing';
+    if beside > 0 then most := 10; end if;
+  end if;
   update waybill.jobs j
-     set state = case when j.state = 'executing' and j.attempt >= j.max_attempts then 'discarded' else 'available' end,
-         finished_at = case when j.state = 'executing' and j.attempt >= j.max_attempts then clock_timestamp() end,
+     set state = case when waybill.job_is_spent(j, died, beside, most) then 'discarded' else 'available' end,
+         finished_at = case when waybill.job_is_spent(j, died, beside, most) then clock_timestamp() end,
+         attempt = j.attempt - (j.state = 'executing' and beside > 0 and not waybill.job_is_spent(j, died, beside, most))::int,
+         lost = j.lost + (j.state = 'executing' and died)::int,
          run_at = case when j.state = 'executing' then clock_timestamp() else j.run_at end,
-         errors = case when j.state = 'executing' then waybill.job_error(j.errors, j.attempt, p_code, p_message) else j.errors end,
+         errors = case when j.state <> 'executing' then j.errors
+                       when not died then waybill.job_error(j.errors, j.attempt, p_code, p_message)
+                       when j.lost + 1 < most then waybill.job_error(j.errors, j.attempt, p_code,
+                         format('%s; it ran %s others beside this job', p_message, greatest(beside, 0)))
+                       else waybill.job_error(j.errors, j.attempt, 'POISON', format(
+                         '%s workers ended while they ran this job, the last (%s) with %s others beside it; mend the handler, then retry the job',
+                         j.lost + 1, p_worker, greatest(beside, 0))) end,
          claim = null, worker = null
    where j.claim is not null and j.worker = p_worker and j.claimed_at < p_before
      and not (j.claim = any(coalesce(p_except, '{}')));
@@ -235,10 +268,11 @@ $$;
 --             fetch from the beginning walks past every job finished since; from its mark it does not
 --   p_names, p_patterns  only jobs of these names, or whose name fits; null names: any. For a worker that has met a job it has
 --             no handler for: its fetch walks past those, about 1 µs each
+--   p_suspected  true: only jobs that have lost two workers or more, to be run alone; false: only others
 -- May commit asynchronously: what a crash of the database forgets is a claim, and job_start then refuses.
 create function waybill.job_fetch(
   p_worker uuid, p_claim uuid, p_queue text, p_limit int, p_after timestamptz[],
-  p_names text[] default null, p_patterns text default null
+  p_names text[] default null, p_patterns text default null, p_suspected boolean default false
 )
 returns table (id uuid, message_id uuid, priority smallint, name text, key text, args text, headers text,
                attempt int, max_attempts int, run_at timestamptz, created_at timestamptz)
@@ -258,6 +292,21 @@ begin
     raise exception using errcode = 'WB001', message = format('worker %s is not registered (any more)', p_worker);
   end if;
   perform set_config('synchronous_commit', 'off', true);
+  if p_suspected then
+    return query
+      update waybill.jobs j
+         set state = 'available', claim = p_claim, worker = p_worker, claimed_at = clock_timestamp()
+       where j.id = any(array(
+               select r.id from waybill.jobs r
+                where r.queue = p_queue and r.run_at <= at and r.lost >= 2
+                  and r.state in ('available', 'scheduled', 'retryable') and r.claim is null
+                  and (p_names is null or r.name = any(p_names) or r.name ~ p_patterns)
+                order by r.run_at limit p_limit
+                for update skip locked))
+      returning j.id, j.message_id, j.priority, j.name, j.key, j.args::text, j.headers::text, j.attempt, j.max_attempts,
+                j.run_at, j.created_at;
+    return;
+  end if;
   for p in 0 .. 3 loop
     exit when wanted <= 0;
     -- two statements: the plan of one must not depend on what the other is asked
@@ -269,7 +318,7 @@ begin
                  select r.id from waybill.jobs r
                   where r.queue = p_queue and r.priority = p::smallint
                     and r.run_at >= coalesce(p_after[p + 1], '-infinity') and r.run_at <= at
-                    and r.state in ('available', 'scheduled', 'retryable') and r.claim is null
+                    and r.state in ('available', 'scheduled', 'retryable') and r.claim is null and r.lost < 2
                   order by r.run_at limit wanted
                   for update skip locked))
         returning j.id, j.message_id, j.priority, j.name, j.key, j.args::text, j.headers::text, j.attempt, j.max_attempts,
@@ -282,7 +331,7 @@ begin
                  select r.id from waybill.jobs r
                   where r.queue = p_queue and r.priority = p::smallint
                     and r.run_at >= coalesce(p_after[p + 1], '-infinity') and r.run_at <= at
-                    and r.state in ('available', 'scheduled', 'retryable') and r.claim is null
+                    and r.state in ('available', 'scheduled', 'retryable') and r.claim is null and r.lost < 2
                     and (r.name = any(p_names) or r.name ~ p_patterns)
                   order by r.run_at limit wanted
                   for update skip locked))
@@ -375,7 +424,7 @@ begin
            finished_at = case when waybill.job_state_after(a.outcome, j.attempt, j.max_attempts)
                                    in ('completed', 'cancelled', 'discarded') then clock_timestamp() end,
            errors = case when a.code is null then j.errors else waybill.job_error(j.errors, j.attempt, a.code, a.message) end,
-           claim = null, worker = null
+           claim = null, worker = null, lost = 0
       from unnest(p_ids, p_claims, p_outcomes, p_in_ms, p_codes, p_messages) a(id, claim, outcome, in_ms, code, message)
      where j.id = a.id and j.claim is not distinct from a.claim and j.state = 'executing'
     returning j.id, j.state;
@@ -471,7 +520,7 @@ begin
     raise exception using errcode = '22023', message = format('waybill.job_retry: state %L can''t be retried', p_state),
       hint = 'Name one of retryable, discarded, cancelled, completed.';
   end if;
-  update waybill.jobs j set state = 'available', attempt = 0, run_at = clock_timestamp(), finished_at = null
+  update waybill.jobs j set state = 'available', attempt = 0, lost = 0, run_at = clock_timestamp(), finished_at = null
    where j.state = p_state and j.claim is null
      and (p_id is null or j.id = p_id) and (p_message is null or j.message_id = p_message)
      and (p_queue is null or j.queue = p_queue) and (p_name is null or j.name = p_name);

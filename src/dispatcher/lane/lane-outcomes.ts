@@ -228,8 +228,9 @@ export class LaneOutcomes {
     }
     parked.code = failure.code
     const named = { id: message.id, topic: message.topic, key: message.key, attempt }
+    // a copy: what is written down is not the application's to change
     this.#o.hook(() =>
-      state === 'dead' ? hooks.onDead?.(name, named, failure) : hooks.onRetry?.(name, named, failure),
+      state === 'dead' ? hooks.onDead?.(name, named, { ...failure }) : hooks.onRetry?.(name, named, { ...failure }),
     )
     return parked
   }
