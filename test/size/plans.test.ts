@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createTestDatabase, type TestDatabase } from '../support/database.js'
 import { withClient } from '../support/with-client.js'
 import { fillBigLog, setStatistics, type Statistics } from './big-log.js'
-import { type Asked, findPlaces, schemaFunctions, sqlFiles, views } from './statements.js'
+import { type Asked, findPlaces, inlineStatements, schemaFunctions, sqlFiles, views } from './statements.js'
 import { faultsOf, PlanWatch } from './plan-watch.js'
 
 // No times: plans are held to what they read. With the server's own jit and parallel settings.
@@ -60,4 +60,8 @@ describe.each(['pg15', 'pg18'] as const)('at 50,000,000 messages, 60 ranges and 
       await hold(await schemaFunctions(watch.client, await findPlaces(watch.client)))
     })
   })
+})
+
+it('no other statement reads the log: one in TypeScript would not be seen here', async () => {
+  expect(await inlineStatements()).toEqual([])
 })
