@@ -16,6 +16,9 @@ const inserting = [
 /** Likewise. Of a consumer's own inbox, it may do the upkeep too: the retention is not its to set. */
 const consuming = ['inbox_claim', 'inbox_forget', 'inbox_maintain']
 
+/** What the views over the log call, as whoever asks the view; they read with the owner's rights. */
+const looking = ['lane_figures', 'first_pending']
+
 /** The statements that give a role what it needs. Of `client`, only catalogs are read. */
 export async function grantsFor(client: pg.ClientBase, kind: RoleKind, name: string): Promise<string[]> {
   const role = client.escapeIdentifier(name)
@@ -40,6 +43,7 @@ export async function grantsFor(client: pg.ClientBase, kind: RoleKind, name: str
         usage(role),
         `grant select on all tables in schema waybill to ${role}`,
         `${later} select on tables to ${role}`,
+        ...(await execute(client, role, looking)),
       ]
   }
 }
@@ -48,10 +52,11 @@ const usage = (role: string): string => `grant usage on schema waybill to ${role
 
 /** Of a role that calls these functions; and sees, at its start, that the schema is there. */
 async function callers(client: pg.ClientBase, role: string, functions: readonly string[]): Promise<string[]> {
-  const execute = (await signatures(client, functions)).map(
-    (signature) => `grant execute on function ${signature} to ${role}`,
-  )
-  return [usage(role), `grant select on waybill.migrations to ${role}`, ...execute]
+  return [usage(role), `grant select on waybill.migrations to ${role}`, ...(await execute(client, role, functions))]
+}
+
+async function execute(client: pg.ClientBase, role: string, functions: readonly string[]): Promise<string[]> {
+  return (await signatures(client, functions)).map((signature) => `grant execute on function ${signature} to ${role}`)
 }
 
 async function signatures(client: pg.ClientBase, names: readonly string[]): Promise<string[]> {

@@ -17,7 +17,7 @@ import type pg from 'pg'
 import { assertRowsSeen } from '../db/hidden-tables.js'
 import { takeLock } from '../db/lock.js'
 import { loadSql } from '../db/sql.js'
-import { inTransaction } from '../db/transaction.js'
+import { inTransaction, uncompiledSql } from '../db/transaction.js'
 import { mergeBarriers } from './barriers/barrier-store.js'
 import { type Delta, everythingBetween, readAgainUpTo, standingAfter, whole } from './delta.js'
 import { loadPosition } from './lane-store.js'
@@ -81,7 +81,10 @@ async function rebase(client: pg.ClientBase, tick: TakenTick): Promise<RebaseRep
   await takeLock(client, 'rebase')
   if (await isOwn(client)) return undefined
   await assertRowsSeen(client)
+  // along (seq) it would be all of the log below each lane's ceiling: by BRIN, it is what was published since
+  await client.query(`${uncompiledSql}; set local enable_indexscan = off; set local enable_seqscan = off`)
   const { rows: lanes } = await client.query<{ id: number; reused: boolean; used: number }>(lanesSql)
+  await client.query('set local enable_indexscan to default; set local enable_seqscan to default')
   for (const { id } of lanes) await restartReshardOf(client, id)
   // whoever holds a lane in the restored rows holds it on the old server
   await client.query(

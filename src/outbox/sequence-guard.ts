@@ -18,7 +18,7 @@ import { takeLock } from '../db/lock.js'
 import { loadSql } from '../db/sql.js'
 import { attemptUnderLock, type LockOptions } from './partitions/lock-attempts.js'
 import { messagesTable } from './partitions/range-table.js'
-import { beginSql } from '../db/transaction.js'
+import { beginSql, queryUncompiled } from '../db/transaction.js'
 
 export interface SequenceProblem {
   readonly kind: 'cache' | 'cycle' | 'increment' | 'behind'
@@ -114,7 +114,7 @@ export async function mendSequence(client: pg.ClientBase, options: MendOptions =
 
 /** Lanes that missed something because seqs were used again, by what is stored of them: empty when none did. */
 export async function findReread(client: pg.ClientBase): Promise<Reread[]> {
-  const { rows } = await client.query<{ lane_id: number; floor: number; snapshot: string }>(reusedSql, [0])
+  const rows = await queryUncompiled<{ lane_id: number; floor: number; snapshot: string }>(client, reusedSql)
   return rows.map(({ lane_id, floor, snapshot }) => ({ laneId: lane_id, floor, snapshot }))
 }
 

@@ -6,11 +6,14 @@ const step = 200_000
 
 /** Counts what no route wants, up to `floor` (of a tick). Resolves to how many were found. */
 export async function countUnrouted(db: Queryable, floor: number, maxSteps = 20): Promise<number> {
+  const cursor = await db.query<{ seq: number }>('select seq::float8 as seq from waybill.unrouted_cursor')
+  let low = cursor.rows[0]?.seq ?? 0
   let found = 0
-  for (let i = 0; i < maxSteps; i++) {
-    const { rows } = await db.query<{ unrouted: number; looked: number }>(countSql, [floor, step])
+  for (let i = 0; i < maxSteps && low < floor; i++) {
+    const high = Math.min(floor, low + step)
+    const { rows } = await db.query<{ unrouted: number }>(countSql, [low, high])
     found += rows[0]?.unrouted ?? 0
-    if ((rows[0]?.looked ?? 0) < step) break
+    low = high
   }
   return found
 }

@@ -13,9 +13,13 @@ interface Plan {
   readonly 'Shared Read Blocks': number
 }
 
-/** 8 kB blocks that a query touches: what it costs whatever the machine does besides. */
-async function blocks(pool: pg.Pool | pg.ClientBase, sql: string, values: unknown[] = []): Promise<number> {
-  const { rows } = await pool.query<{ 'QUERY PLAN': [{ Plan: Plan }] }>(
+/**
+ * 8 kB blocks that a query touches: what it costs whatever the machine does besides. The second time in a session: at first a
+ * function's statements are planned in it, which reads catalogs.
+ */
+async function blocks(client: pg.ClientBase, sql: string, values: unknown[] = []): Promise<number> {
+  await client.query(sql, values)
+  const { rows } = await client.query<{ 'QUERY PLAN': [{ Plan: Plan }] }>(
     `explain (analyze, buffers, format json) ${sql}`,
     values,
   )
@@ -54,12 +58,17 @@ describe('behind a backlog of 400,000', () => {
       `select sum(pg_relation_size(inhrelid)) / 8192 as size from pg_inherits where inhparent = 'waybill.messages'::regclass`,
     )
     expect(Number(all.rows[0]?.size)).toBeGreaterThan(4000)
-    expect(await blocks(pool, 'select * from waybill.lane_status')).toBeLessThan(200)
-    expect(await blocks(pool, loadSql(inspect, './lane_list.sql'), [null])).toBeLessThan(400)
-    // 1,000 messages of each of two lanes are looked at
-    expect(await blocks(pool, 'select * from waybill.undelivered')).toBeLessThan(800)
-    expect(await blocks(pool, loadSql(inspect, './pending_list.sql'), [null, null, null])).toBeLessThan(800)
-    expect(await blocks(pool, loadSql(inspect, './destination_list.sql'))).toBeLessThan(400)
+    const client = await pool.connect()
+    try {
+      expect(await blocks(client, 'select * from waybill.lane_status')).toBeLessThan(200)
+      expect(await blocks(client, loadSql(inspect, './lane_list.sql'), [null])).toBeLessThan(400)
+      // 1,000 messages of one of two lanes are looked at
+      expect(await blocks(client, 'select * from waybill.undelivered')).toBeLessThan(800)
+      expect(await blocks(client, loadSql(inspect, './pending_list.sql'), [null, null, null])).toBeLessThan(800)
+      expect(await blocks(client, loadSql(inspect, './destination_list.sql'))).toBeLessThan(400)
+    } finally {
+      client.release()
+    }
   })
 
   it('a dispatcher that starts looks for reused seqs in what was published since its lanes, not in the whole log', async () => {
@@ -78,7 +87,7 @@ describe('behind a backlog of 400,000', () => {
       await client.query('begin')
       const reused = loadSql(import.meta.url, '../../src/outbox/sequence_reused.sql')
       // 200 deltas, some index probes each: 14,000 blocks; through the log along seq it was 1,286,000
-      expect(await blocks(client, reused, [0])).toBeLessThan(100_000)
+      expect(await blocks(client, reused)).toBeLessThan(100_000)
     } finally {
       await client.query('rollback')
       client.release()

@@ -33,10 +33,11 @@ export interface ParkedDelivery {
   readonly since: Date
 }
 
-/** The first message that lies before a lane's cursor. */
+/** The first message that lies before a lane's cursor; or the first of the log, where no destination is deployed. */
 export interface PendingMessage {
+  /** Empty where none is deployed. */
   readonly destination: string
-  readonly state: 'pending'
+  readonly state: 'pending' | 'undeployed'
   readonly id: string
   readonly seq: number
   readonly topic: string
@@ -71,7 +72,7 @@ export async function countParked(db: Database, filter: DeliveryFilter): Promise
   return (await db.query<DeliveryCount>(countSql, filterValues(filter))).rows
 }
 
-/** One row for each lane that is behind. Looks at 1,000 messages of each lane at most, however far behind it is. */
+/** One row for each lane that is behind, or one of state `undeployed`, whatever is asked for. Looks at 1,000 messages of each lane at most, however far behind it is. */
 export async function listPending(
   db: Database,
   { destination, topic, key }: Pick<DeliveryFilter, 'destination' | 'topic' | 'key'>,

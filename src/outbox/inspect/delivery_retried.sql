@@ -3,7 +3,7 @@
 select count(*)::float8 as n, (extract(epoch from min(d.next_attempt_at) - clock_timestamp()) * 1000)::float8 as due
   from waybill.deliveries d
   join waybill.destinations x on x.name = d.destination and x.configured
- where d.state in ('retrying', 'in_flight')
-    or (d.state = 'held' and not exists (
-          select from waybill.deliveries b
-           where b.lane_id = d.lane_id and b.key = d.key and b.seq < d.seq and b.state = 'dead' and x.on_dead = 'hold'))
+  -- grouped once: asked for each that is held, they were all of the lane's rows each time
+  left join (select b.lane_id, b.key, min(b.seq) as seq from waybill.deliveries b where b.state = 'dead' group by b.lane_id, b.key) dead
+    on dead.lane_id = d.lane_id and dead.key = d.key and dead.seq < d.seq and x.on_dead = 'hold'
+ where d.state in ('retrying', 'in_flight') or (d.state = 'held' and dead.seq is null)

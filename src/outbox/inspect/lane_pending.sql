@@ -1,7 +1,8 @@
--- lane_pending($1 lane int, $2 low bigint, $3 snapshot pg_snapshot, $4 ceiling bigint, $5 rows int, $6 nonce uuid): what a lane
+-- lane_pending($1 lane int, $2 low bigint, $3 snapshot pg_snapshot, $4 high bigint, $5 rows int, $6 nonce uuid): what a lane
 -- has still to settle, by what it has stored, of all that a snapshot sees. In seq order. Messages of the destination's other
 -- shards come too: the hash is not known here.
 --   low    nothing up to here is pending: the lane's floor, or what an earlier call gave
+--   high   nothing above this is asked about
 --   nonce  of the incarnation that the snapshot is of
 -- Gives one row with seq null where nothing is; no row at all on another incarnation, and where rows are hidden.
 select m.*
@@ -9,9 +10,9 @@ select m.*
   left join lateral (
     select to_json(m.seq) as seq, m.id, m.key, l.shard, l.shards
       from waybill.lanes l
-      join waybill.lane_wants w on w.lane_id = l.id
+     cross join lateral (select * from waybill.lane_wants y where y.lane_id = l.id offset 0) w
      cross join lateral (select p.delta, p.after from waybill.positions p where p.lane_id = l.id order by p.n desc limit 1) p
-      join waybill.deltas t on t.lane_id = l.id and t.n = p.delta
+     cross join lateral (select * from waybill.deltas y where y.lane_id = l.id and y.n = p.delta offset 0) t
       join waybill.messages m
         on m.seq > $2::bigint and m.seq <= $4::bigint and pg_visible_in_snapshot(m.xid, $3::pg_snapshot)
        and not pg_visible_in_snapshot(m.xid, t.from_snapshot)

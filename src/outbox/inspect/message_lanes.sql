@@ -12,9 +12,10 @@ select l.id as "laneId", l.destination, l.shard, l.shards, l.created_at as "crea
          or ($1::bigint <= s.from_floor and $2::xid8 <> all (s.running)) as before
   from waybill.lanes l
   join waybill.destinations d on d.name = l.destination
-  left join waybill.lane_wants w on w.lane_id = l.id
+  -- offset 0: a probe for each lane, also where statistics are old
+  left join lateral (select * from waybill.lane_wants y where y.lane_id = l.id offset 0) w on true
   left join lateral (select p.delta, p.after from waybill.positions p where p.lane_id = l.id order by p.n desc limit 1) p on true
-  left join waybill.deltas t on t.lane_id = l.id and t.n = p.delta
-  left join waybill.deltas s on s.lane_id = l.id and s.n = 0
+  left join lateral (select * from waybill.deltas y where y.lane_id = l.id and y.n = p.delta offset 0) t on true
+  left join lateral (select * from waybill.deltas y where y.lane_id = l.id and y.n = 0 offset 0) s on true
  where l.state <> 'closed'
  order by l.destination, l.shards, l.shard

@@ -8,6 +8,9 @@ import { type TakenTick, takeTick } from '../tick.js'
 const pendingSql = loadSql(import.meta.url, './lane_pending.sql')
 const retriedSql = loadSql(import.meta.url, './delivery_retried.sql')
 const pageRows = 1000
+/** Seqs that are looked at at once. Where statistics are missing, the planner sorts all of a stretch to give its first rows. */
+const firstSpan = 10_000
+const lastSpan = 1_000_000
 
 interface Row {
   readonly seq: number
@@ -66,9 +69,10 @@ export class PendingWatch {
 
   async #hasPending(laneId: number, floor: number): Promise<boolean> {
     let low = Math.max(floor, this.#low.get(laneId) ?? 0)
-    for (;;) {
-      const { snapshot, ceiling, nonce } = this.#tick
-      const values = [laneId, low, snapshot, ceiling, pageRows]
+    const { snapshot, ceiling, nonce } = this.#tick
+    for (let span = firstSpan; ; span = Math.min(span * 2, lastSpan)) {
+      const high = Math.min(low + span, ceiling)
+      const values = [laneId, low, snapshot, high, pageRows]
       const seen = await readFenced<Row | { seq: null }>(this.#pool, pendingSql, values, nonce)
       const rows = seen.filter((row): row is Row => row.seq !== null)
       const first = rows.find((row) => shardOf(row.key, row.id, row.shards) === row.shard)
@@ -77,8 +81,9 @@ export class PendingWatch {
         return true
       }
       const last = rows.at(-1)
-      if (last === undefined || rows.length < pageRows) return false
-      low = last.seq
+      if (last !== undefined && rows.length === pageRows) low = last.seq
+      else if (high < ceiling) low = high
+      else return false
     }
   }
 }

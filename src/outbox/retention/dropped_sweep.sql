@@ -3,8 +3,9 @@
 with old as (
   select g.lane_id, g.seq, g.message_id
     from waybill.dropped g
-    left join waybill.lane_cursor c on c.lane_id = g.lane_id
-    left join waybill.messages m on m.seq = g.seq and m.id = g.message_id
+    left join lateral (select * from waybill.lane_cursor y where y.lane_id = g.lane_id offset 0) c on true
+    -- offset 0: one probe for each; a join of the whole log with these few is what the planner may else take
+    left join lateral (select x.seq, x.id, x.xid from waybill.messages x where x.seq = g.seq and x.id = g.message_id offset 0) m on true
    where g.dropped_at < now() - interval '1 day'
      and (c.lane_id is null or m.id is null
           or not ((m.seq > c.read_seq and not pg_visible_in_snapshot(m.xid, c.seen))

@@ -2,7 +2,7 @@ import type pg from 'pg'
 import { loadSql } from '../../db/sql.js'
 import type { PartitionInfo } from '../partitions/range-table.js'
 import type { LaneFloor } from './lane-floors.js'
-import { beginSql } from '../../db/transaction.js'
+import { beginSql, uncompiledSql } from '../../db/transaction.js'
 
 export interface Expired {
   readonly laneId: number
@@ -27,7 +27,8 @@ export async function expireRange(
   lanes: readonly LaneFloor[],
 ): Promise<Expired[]> {
   const expired: Expired[] = []
-  await client.query(beginSql)
+  // all of the range is counted, once for each lane that still needs it
+  await client.query(`${beginSql}; ${uncompiledSql}`)
   try {
     for (const lane of lanes) expired.push(await expireLane(client, range, lane))
     await client.query('select waybill.lane_command($1::int[])', [lanes.map((lane) => lane.laneId)])

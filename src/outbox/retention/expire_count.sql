@@ -2,9 +2,9 @@
 -- itself would find them (lane_floors.sql). Of all shards: which one a key belongs to is not known here.
 select count(*)::float8 as pending
   from waybill.lanes l
-  join waybill.lane_wants w on w.lane_id = l.id
+  cross join lateral (select * from waybill.lane_wants y where y.lane_id = l.id offset 0) w
   left join lateral (select y.delta, y.after from waybill.positions y where y.lane_id = l.id order by y.n desc limit 1) p on true
-  left join waybill.deltas t on t.lane_id = l.id and t.n = p.delta
+  left join lateral (select * from waybill.deltas y where y.lane_id = l.id and y.n = p.delta offset 0) t on true
  cross join waybill.messages m
  where l.id = $1::int
    and m.seq >= coalesce($2::bigint, -9223372036854775808) and m.seq < $3::bigint

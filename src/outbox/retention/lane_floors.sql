@@ -11,7 +11,8 @@ select l.id as lane_id, l.destination, l.shards, to_json(coalesce(least(f.floor,
                           or row_security_active('waybill.deliveries'::regclass))) seen
   left join waybill.lanes l on l.state <> 'closed'
   left join lateral (select x.delta, x.after from waybill.positions x where x.lane_id = l.id order by x.n desc limit 1) p on true
-  left join waybill.deltas t on t.lane_id = l.id and t.n = p.delta
+  -- offset 0: a probe for each lane, also where statistics are old
+  left join lateral (select * from waybill.deltas y where y.lane_id = l.id and y.n = p.delta offset 0) t on true
   left join lateral (
     select case when p.after >= t.ceiling
                 then least(t.to_floor, (select min(coalesce(r.floor, t.from_floor))
@@ -20,6 +21,6 @@ select l.id as lane_id, l.destination, l.shards, to_json(coalesce(least(f.floor,
                 else least(p.after, t.from_floor, (select min(r) from unnest(t.running_floors) r))
            end as floor
      where t.n is not null) f on true
-  left join waybill.lane_cursor c on c.lane_id = l.id
+  left join lateral (select * from waybill.lane_cursor y where y.lane_id = l.id offset 0) c on true
   left join lateral (select d.seq from waybill.deliveries d where d.lane_id = l.id order by d.seq limit 1) parked on true
  order by l.id

@@ -10,6 +10,6 @@ select l.id, exists (
           where a.action = 'mend_sequence' and a.at > t.created_at), 0)) as used
   from waybill.lanes l
   join lateral (select p.delta from waybill.positions p where p.lane_id = l.id order by p.n desc limit 1) p on true
-  join waybill.deltas t on t.lane_id = l.id and t.n = p.delta
+  join lateral (select * from waybill.deltas y where y.lane_id = l.id and y.n = p.delta offset 0) t on true
  where l.state <> 'closed'
  order by l.id
