@@ -87,6 +87,7 @@ async function recorded(client: pg.ClientBase, role: string): Promise<string[]> 
   if (rows[0]?.audited !== true) return [migrations]
   return [
     migrations,
+    `revoke insert, delete, truncate on waybill.locks from ${role}`,
     `revoke insert, update, delete, truncate on waybill.audit from ${role}`,
     `grant insert (on_behalf_of, action, target, reason) on waybill.audit to ${role}`,
   ]

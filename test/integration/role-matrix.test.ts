@@ -61,7 +61,7 @@ describe.each(['pg18', 'pg15'] as const)('every role and every table and functio
       const content = ['messages', 'scheduled', 'jobs'].includes(table)
       const expected: Record<Kind, string> = {
         publisher: table === 'migrations' ? 'S' : '',
-        dispatcher: ['migrations', 'audit'].includes(table) ? 'S' : 'SIUD',
+        dispatcher: ['migrations', 'audit'].includes(table) ? 'S' : table === 'locks' ? 'SU' : 'SIUD',
         observer: content ? '' : 'S',
         reader: 'S',
         consumer: table === 'migrations' ? 'S' : '',

@@ -535,7 +535,13 @@ begin
       insert into waybill.audit (action, target, reason)
       values ('mend_sequence', mended, 'waybill.message_seq did not come along to this server');
     end if;
-    if not (mine or found_right) then perform pg_sleep(0.005); end if;
+    if not (mine or found_right) then
+      if not exists (select from waybill.locks k where k.name = 'sequence') then
+        raise exception using errcode = '55000', message = 'waybill.locks has no row "sequence"',
+          hint = 'Put it back: insert into waybill.locks values (''sequence'').';
+      end if;
+      perform pg_sleep(0.005);
+    end if;
   end loop;
 end
 $$;
