@@ -15,7 +15,7 @@ export const filterOptions = {
   fingerprint: option.text({ summary: 'only failures of this group, as "undelivered" shows them' }),
   all: option.flag({ summary: 'everything that is parked, when nothing else is said' }),
   dryRun: option.flag({ summary: 'only say what would be done' }),
-  actor: option.text({ summary: 'who does it, for waybill.audit (default: the variable USER)', value: 'name' }),
+  actor: option.text({ summary: 'on whose behalf, for waybill.audit (default: the variable USER)', value: 'name' }),
 }
 
 interface Chosen extends DeliveryFilter {

@@ -20,6 +20,7 @@ export const waybillTables = [
     'dispatchers',
     'dropped',
     'inbox',
+    'inbox_consumers',
     'inbox_generations',
     'inbox_settings',
     'incarnations',

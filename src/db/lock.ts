@@ -1,7 +1,7 @@
 import type pg from 'pg'
 
-/** What one session at a time does in a database; waybill.locks has a row for each. */
-export type LockName = 'partitions' | 'sequence' | 'roles' | 'rebase'
+/** What one session at a time does in a database; waybill.locks has a row for each, and for what functions do. */
+export type LockName = 'partitions' | 'sequence' | 'rebase'
 
 /**
  * Waits for the row's lock (`lock_timeout` bounds it) and holds it to the end of the transaction. A row and not an advisory

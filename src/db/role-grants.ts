@@ -1,6 +1,6 @@
 import type pg from 'pg'
 
-export type RoleKind = 'publisher' | 'dispatcher' | 'observer' | 'consumer'
+export type RoleKind = 'publisher' | 'dispatcher' | 'observer' | 'reader' | 'consumer'
 
 /** They run with the owner's rights (SECURITY DEFINER). `wake_dispatchers` is part of the default of `messages.xid`. */
 const publishing = ['publish', 'publish_many', 'cancel', 'wake_dispatchers']
@@ -34,11 +34,14 @@ export async function grantsFor(client: pg.ClientBase, kind: RoleKind, name: str
         `grant select, insert, update, delete on all tables in schema waybill to ${role}`,
         `grant usage, select, update on all sequences in schema waybill to ${role}`,
         `grant execute on all functions in schema waybill to ${role}`,
+        ...(await recorded(client, role)),
         `${later} select, insert, update, delete on tables to ${role}`,
         `${later} usage, select, update on sequences to ${role}`,
         `${later} execute on functions to ${role}`,
       ]
     case 'observer':
+      return observing(client, role)
+    case 'reader':
       return [
         usage(role),
         `grant select on all tables in schema waybill to ${role}`,
@@ -46,6 +49,52 @@ export async function grantsFor(client: pg.ClientBase, kind: RoleKind, name: str
         ...(await execute(client, role, looking)),
       ]
   }
+}
+
+/** What messages and jobs carry: for readers, and who delivers. */
+const contents: Readonly<Record<string, readonly string[]>> = {
+  messages: ['payload', 'headers'],
+  scheduled: ['payload', 'headers'],
+  jobs: ['args', 'headers'],
+}
+
+/**
+ * All tables and views, but for contents. Partitions have no grant, as they would give away what the log keeps; nor has what
+ * later migrations bring, until roles are applied again.
+ */
+async function observing(client: pg.ClientBase, role: string): Promise<string[]> {
+  const { rows } = await client.query<{ name: string; columns: string[] }>(
+    `select c.relname as name, array(select quote_ident(a.attname) from pg_attribute a
+              where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped order by a.attnum) as columns
+       from pg_class c where c.relnamespace = 'waybill'::regnamespace and c.relkind in ('r', 'p', 'v') and not c.relispartition
+      order by 1`,
+  )
+  const grants = rows.map(({ name, columns }) => {
+    const hidden = contents[name]
+    const seen = hidden === undefined ? '' : ` (${columns.filter((column) => !hidden.includes(column)).join(', ')})`
+    return `grant select${seen} on waybill.${client.escapeIdentifier(name)} to ${role}`
+  })
+  return [
+    usage(role),
+    `alter default privileges in schema waybill revoke select on tables from ${role}`,
+    `revoke select on all tables in schema waybill from ${role}`,
+    ...grants,
+  ]
+}
+
+/** Who acts is written down once, under the login's name; what was migrated is the owner's to write. */
+async function recorded(client: pg.ClientBase, role: string): Promise<string[]> {
+  const { rows } = await client.query<{ audited: boolean }>(
+    `select to_regclass('waybill.audit') is not null as audited`,
+  )
+  const migrations = `revoke insert, update, delete, truncate on waybill.migrations from ${role}`
+  if (rows[0]?.audited !== true) return [migrations]
+  return [
+    migrations,
+    `revoke insert, delete, truncate on waybill.locks from ${role}`,
+    `revoke insert, update, delete, truncate on waybill.audit from ${role}`,
+    `grant insert (on_behalf_of, action, target, reason) on waybill.audit to ${role}`,
+  ]
 }
 
 const usage = (role: string): string => `grant usage on schema waybill to ${role}`

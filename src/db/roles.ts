@@ -1,11 +1,10 @@
 import type pg from 'pg'
 import { codeOf, WaybillError } from '../core/errors.js'
-import { takeLock } from './lock.js'
 import type { MigrationSubject } from './migrate-files.js'
 import { grantsFor, type RoleKind } from './role-grants.js'
 import { beginSql } from './transaction.js'
 
-/** Default names: waybill_publisher, waybill_dispatcher, waybill_observer, waybill_consumer. */
+/** Default names: waybill_publisher, waybill_dispatcher, waybill_observer, waybill_reader, waybill_consumer. */
 export type RoleNames = Partial<Record<RoleKind, string>>
 
 export interface ApplyRolesOptions {
@@ -32,9 +31,10 @@ const defaultNames = {
   publisher: 'waybill_publisher',
   dispatcher: 'waybill_dispatcher',
   observer: 'waybill_observer',
+  reader: 'waybill_reader',
   consumer: 'waybill_consumer',
 }
-const all = ['publisher', 'dispatcher', 'observer', 'consumer'] as const
+const all = ['publisher', 'dispatcher', 'observer', 'reader', 'consumer'] as const
 const rolesOf = { inbox: ['observer', 'consumer'] } as const
 
 /**
@@ -55,7 +55,8 @@ export async function applyRoles(
       `set local search_path = pg_catalog; set local lock_timeout = '5s'; set local client_min_messages = error`,
     )
     await checkSchema(client)
-    await takeLock(client, 'roles')
+    // who may not lock it may grant nothing either: what is missing is then said
+    await tryAll(client, [`select from waybill.locks k where k.name = 'roles' for update`])
     const created: string[] = []
     const granted: string[] = []
     const admin: string[] = []
@@ -135,6 +136,7 @@ async function hasGrants(
     publisher: `has_function_privilege($1::name, p.oid, 'execute') and has_column_privilege($1::name, 'waybill.messages', 'payload', 'insert') from pg_proc p where p.pronamespace = 'waybill'::regnamespace and p.proname = 'publish'`,
     dispatcher: `has_table_privilege($1::name, 'waybill.positions', 'insert')`,
     observer: `has_table_privilege($1::name, 'waybill.${only ?? 'undelivered'}', 'select')`,
+    reader: `has_column_privilege($1::name, 'waybill.messages', 'payload', 'select')`,
     consumer: `has_function_privilege($1::name, p.oid, 'execute') from pg_proc p where p.pronamespace = 'waybill'::regnamespace and p.proname = 'inbox_claim'`,
   }[kind]
   const { rows } = await client.query<{ schema: boolean; probe: boolean }>(

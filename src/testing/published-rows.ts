@@ -101,7 +101,7 @@ const explanations: Explanations = {
   '42501': ({ message }, options) =>
     new WaybillError(
       'WAYBILL_PERMISSION_DENIED',
-      `the database's role may publish, and not read what was published (${message}); run the tests as the schema's owner, or grant them waybill_observer (waybill migrate --roles makes that role)`,
+      `the database's role may publish, and not read what was published (${message}); run the tests as the schema's owner, or grant them waybill_reader (waybill migrate --roles makes that role)`,
       options,
     ),
   '3F000': schemaMissing, // invalid_schema_name

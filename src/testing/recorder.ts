@@ -47,7 +47,7 @@ export interface Recorder<Topics extends TopicMap = AnyTopics> {
 /**
  * Looks from now on into the test's own transaction. It runs one statement for itself and one for each question, in that
  * transaction, and needs neither a dispatcher nor a commit: roll back, and nothing was ever there. The role must be
- * allowed to read the schema `waybill`: its owner, or `waybill_observer`.
+ * allowed to read the schema `waybill`: its owner, or `waybill_reader`.
  *
  * Rejects as the methods of what it gives; with `WAYBILL_TX_REQUIRED` without a `tx`.
  */

@@ -26,7 +26,7 @@ describe('waybill migrate', () => {
     expect(roles.code).toBe(0)
     expect(JSON.parse(roles.stdout)).toMatchObject({
       roles: {
-        granted: ['waybill_publisher', 'waybill_dispatcher', 'waybill_observer', 'waybill_consumer'],
+        granted: ['waybill_publisher', 'waybill_dispatcher', 'waybill_observer', 'waybill_reader', 'waybill_consumer'],
         adminSql: null,
       },
     })

@@ -195,9 +195,9 @@ describe('waybill retry and drop', () => {
       expect(crm.attempts.length).toBe(before + 1)
       expect((await json<Undelivered>('undelivered', '--state', 'dead')).parked).toHaveLength(1)
     })
-    const { rows } = await database().pool.query('select actor, action, target, reason from waybill.audit')
+    const { rows } = await database().pool.query('select on_behalf_of, action, target, reason from waybill.audit')
     expect(rows).toEqual([
-      { actor: 'operator', action: 'retry', target: { message: ids['dead'], count: 1 }, reason: 'mended' },
+      { on_behalf_of: 'operator', action: 'retry', target: { message: ids['dead'], count: 1 }, reason: 'mended' },
     ])
   })
 
@@ -267,10 +267,10 @@ describe('waybill destinations', () => {
     const shown = await json<{ destinations: { destination: string; state: string }[] }>('show', id)
     expect(shown.destinations[0]).toMatchObject({ destination: 'crm', state: 'dropped' })
     const { rows } = await pool.query(
-      `select actor, target, reason from waybill.audit where action = 'remove_destination'`,
+      `select on_behalf_of, target, reason from waybill.audit where action = 'remove_destination'`,
     )
     expect(rows).toEqual([
-      { actor: 'operator', target: { destination: 'crm', lanes: 1, dropped: 1 }, reason: 'partner left' },
+      { on_behalf_of: 'operator', target: { destination: 'crm', lanes: 1, dropped: 1 }, reason: 'partner left' },
     ])
     expect((await run('destinations', 'remove', 'crm', '--yes')).code).toBe(1)
   })

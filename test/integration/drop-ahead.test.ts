@@ -38,9 +38,9 @@ describe('a message that is not parked is dropped', () => {
     const told = await pool().query('select outcome, message from waybill.attempts')
     expect(told.rows).toEqual([{ outcome: 'dropped', message: 'paid by hand' }])
     const audit = await pool().query(
-      `select actor, reason, target->>'message' as message from waybill.audit where action = 'drop'`,
+      `select on_behalf_of, reason, target->>'message' as message from waybill.audit where action = 'drop'`,
     )
-    expect(audit.rows).toEqual([{ actor: 'ann', reason: 'paid by hand', message: bad }])
+    expect(audit.rows).toEqual([{ on_behalf_of: 'ann', reason: 'paid by hand', message: bad }])
     expect(await drop(bad)).toBe(0)
   })
 

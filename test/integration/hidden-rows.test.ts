@@ -266,11 +266,12 @@ describe("Waybill's functions", () => {
       select p.proname as name from pg_proc p
        where p.pronamespace = 'waybill'::regnamespace and p.prosrc ~ 'waybill\\.(${waybillTables.join('|')})\\M'
          and not 'row_security=off' = any(coalesce(p.proconfig, '{}')) order by 1`)
-    // of publishing, an insert that is refused is an error; guard_sequence asks a view; inbox_enter is called by inbox_claim
+    // of publishing, an insert that is refused is an error; guard_sequence asks a view; inbox_enter and inbox_allows are called by inbox_claim
     expect(rows.map(({ name }) => name)).toEqual(
       [
         'check_message',
         'guard_sequence',
+        'inbox_allows',
         'inbox_enter',
         'incarnation_drawn',
         'job_insert',

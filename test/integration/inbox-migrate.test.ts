@@ -42,7 +42,14 @@ describe.each(['pg18', 'pg15'] as const)('a database with the inbox alone, on %s
       present: [inbox],
     })
     expect((await cli(['migrate', '--only', 'inbox', '--check'], env(db))).code).toBe(0)
-    expect(await tables(db)).toEqual(['inbox', 'inbox_generations', 'inbox_settings', 'migrations'])
+    expect(await tables(db)).toEqual([
+      'inbox',
+      'inbox_consumers',
+      'inbox_generations',
+      'inbox_settings',
+      'locks',
+      'migrations',
+    ])
     // the rest is another question
     expect((await cli(['migrate', '--check'], env(db))).code).toBe(1)
     await withClient(db.url, async (client) => {

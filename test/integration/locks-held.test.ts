@@ -44,7 +44,9 @@ describe.each(['pg18', 'pg15'] as const)('a login without any privilege, on %s',
       await client.query(`alter sequence waybill.message_seq restart`)
       expect((await mendSequence(client)).after.ok).toBe(true)
       expect(await attemptUnderLock(client, messagesTable, {}, async () => 7)).toEqual({ done: 7 })
-      await applyRoles(client, { names: { publisher: role, dispatcher: role, observer: role, consumer: role } })
+      await applyRoles(client, {
+        names: { publisher: role, dispatcher: role, observer: role, reader: role, consumer: role },
+      })
       await db.pool.query(`delete from waybill.migrations where name = '20261122000500_inbox'`)
       // it gets as far as a table that is there: not one lock was waited for
       await expect(migrate(client, { waitMs: 0 })).rejects.toMatchObject({
@@ -102,6 +104,10 @@ describe.each(['pg18', 'pg15'] as const)('a login without any privilege, on %s',
   it('a row that is missing is said, and not taken for a lock that was had', async () => {
     await db.pool.query(`delete from waybill.locks where name = 'rebase'`)
     await withClient(db, async (client) => {
+      await client.query(
+        `delete from waybill.locks where name = 'sequence'; alter sequence waybill.server_start restart`,
+      )
+      await expect(client.query(`select waybill.publish('a', '1')`)).rejects.toMatchObject({ code: '55000' })
       await expect(takeLock(client, 'rebase')).rejects.toThrow(/no row "rebase"/)
     })
   })

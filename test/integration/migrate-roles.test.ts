@@ -18,6 +18,7 @@ function roleNames(db: TestDatabase) {
     publisher: `wb_pub_${suffix}`,
     dispatcher: `wb_dis_${suffix}`,
     observer: `wb_obs_${suffix}`,
+    reader: `wb_rea_${suffix}`,
     consumer: `wb_con_${suffix}`,
   }
   cleanUp.push(() => dropRoles(db, Object.values(names)))
@@ -64,7 +65,7 @@ describe.each(['pg18', 'pg15'] as const)('roles on %s', (server) => {
     expect(await applyRoles(client, { names })).toEqual({ created: [], granted: all, adminSql: null })
     client.release()
 
-    const { publisher, dispatcher, observer, consumer } = names
+    const { publisher, dispatcher, observer, reader, consumer } = names
     for (const sql of [`select waybill.inbox_claim('c', 'm')`, `select waybill.inbox_forget('c', 'm')`]) {
       expect(await as(db, consumer, sql)).toBe('ok')
       expect(await as(db, observer, sql)).toBe(denied)
@@ -121,7 +122,8 @@ describe.each(['pg18', 'pg15'] as const)('roles on %s', (server) => {
       own.release()
     }
     await db.pool.query('create table waybill.later (a int)')
-    expect(await as(db, observer, 'select from waybill.later')).toBe('ok')
+    expect(await as(db, observer, 'select from waybill.later')).toBe(denied)
+    expect(await as(db, reader, 'select from waybill.later')).toBe('ok')
     expect(await as(db, dispatcher, 'insert into waybill.later values (1)')).toBe('ok')
   })
 

@@ -299,7 +299,7 @@ describe.each(['pg18', 'pg15'] as const)('a recorder on %s', (server) => {
       set local role waybill_test_${server}_app`)
     await expect(recorder({ tx })).rejects.toMatchObject({
       code: 'WAYBILL_PERMISSION_DENIED',
-      message: expect.stringContaining('waybill_observer') as string,
+      message: expect.stringContaining('waybill_reader') as string,
     })
   })
 })

@@ -16,7 +16,13 @@ export interface OwnRole {
 export async function dispatcherRole(database: TestDatabase): Promise<OwnRole> {
   const suffix = randomBytes(5).toString('hex')
   const of = (kind: string): string => `wb_${kind}_${suffix}`
-  const names = { publisher: of('pub'), dispatcher: of('dis'), observer: of('obs'), consumer: of('con') }
+  const names = {
+    publisher: of('pub'),
+    dispatcher: of('dis'),
+    observer: of('obs'),
+    reader: of('rea'),
+    consumer: of('con'),
+  }
   await withClient(database.url, (client) => applyRoles(client, { names }))
   const url = new URL(database.url)
   url.searchParams.set('options', `-c role=${names.dispatcher}`)

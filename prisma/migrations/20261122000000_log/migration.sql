@@ -332,10 +332,14 @@ create table waybill.audit (
   id      bigint      generated always as identity primary key,
   at      timestamptz not null default clock_timestamp(),
   actor   text        not null default session_user,
+  on_behalf_of  text,
   action  text        not null,
   target  jsonb       not null default '{}',
   reason  text
 );
+
+comment on column waybill.audit.actor is 'The login. No role but the owner can write another.';
+comment on column waybill.audit.on_behalf_of is 'Whom it said it acted for (p_actor, --actor); null: itself.';
 
 -- ── Publishing ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -534,7 +538,13 @@ begin
       insert into waybill.audit (action, target, reason)
       values ('mend_sequence', mended, 'waybill.message_seq did not come along to this server');
     end if;
-    if not (mine or found_right) then perform pg_sleep(0.005); end if;
+    if not (mine or found_right) then
+      if not exists (select from waybill.locks k where k.name = 'sequence') then
+        raise exception using errcode = '55000', message = 'waybill.locks has no row "sequence"',
+          hint = 'Put it back: insert into waybill.locks values (''sequence'').';
+      end if;
+      perform pg_sleep(0.005);
+    end if;
   end loop;
 end
 $$;
@@ -1003,8 +1013,8 @@ begin
   )
   select count(*), array_agg(distinct c.lane_id) into n, touched from changed c;
   if n > 0 then
-    insert into waybill.audit (actor, action, target, reason)
-    values (p_actor, 'retry', jsonb_strip_nulls(jsonb_build_object('message', p_message, 'destination', p_destination,
+    insert into waybill.audit (on_behalf_of, action, target, reason)
+    values (nullif(p_actor, session_user), 'retry', jsonb_strip_nulls(jsonb_build_object('message', p_message, 'destination', p_destination,
             'topic', p_topic, 'key', p_key, 'state', p_state, 'fingerprint', p_fingerprint, 'count', n)), p_reason);
     perform waybill.lane_command(touched);
   end if;
@@ -1070,8 +1080,8 @@ begin
     n := n + m;
   end if;
   if n > 0 then
-    insert into waybill.audit (actor, action, target, reason)
-    values (p_actor, 'drop', jsonb_strip_nulls(jsonb_build_object('message', p_message, 'destination', p_destination,
+    insert into waybill.audit (on_behalf_of, action, target, reason)
+    values (nullif(p_actor, session_user), 'drop', jsonb_strip_nulls(jsonb_build_object('message', p_message, 'destination', p_destination,
             'topic', p_topic, 'key', p_key, 'state', p_state, 'fingerprint', p_fingerprint, 'count', n)), p_reason);
     perform waybill.lane_command(touched);
   end if;

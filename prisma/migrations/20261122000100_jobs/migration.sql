@@ -526,8 +526,8 @@ begin
      and (p_queue is null or j.queue = p_queue) and (p_name is null or j.name = p_name);
   get diagnostics n = row_count;
   if n > 0 then
-    insert into waybill.audit (actor, action, target, reason)
-    values (p_actor, 'job_retry', jsonb_strip_nulls(jsonb_build_object('id', p_id, 'message', p_message, 'queue', p_queue,
+    insert into waybill.audit (on_behalf_of, action, target, reason)
+    values (nullif(p_actor, session_user), 'job_retry', jsonb_strip_nulls(jsonb_build_object('id', p_id, 'message', p_message, 'queue', p_queue,
             'name', p_name, 'state', p_state, 'count', n)), p_reason);
   end if;
   return n;
@@ -555,8 +555,8 @@ begin
      and (p_queue is null or j.queue = p_queue) and (p_name is null or j.name = p_name);
   get diagnostics n = row_count;
   if n > 0 then
-    insert into waybill.audit (actor, action, target, reason)
-    values (p_actor, 'job_cancel', jsonb_strip_nulls(jsonb_build_object('id', p_id, 'message', p_message, 'queue', p_queue,
+    insert into waybill.audit (on_behalf_of, action, target, reason)
+    values (nullif(p_actor, session_user), 'job_cancel', jsonb_strip_nulls(jsonb_build_object('id', p_id, 'message', p_message, 'queue', p_queue,
             'name', p_name, 'count', n)), p_reason);
   end if;
   return n;

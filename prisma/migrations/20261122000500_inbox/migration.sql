@@ -14,7 +14,7 @@ insert into waybill.migrations (name) values ('20261122000500_inbox') on conflic
 create table if not exists waybill.locks (
   name  text primary key
 );
-insert into waybill.locks (name) values ('inbox'), ('roles') on conflict do nothing;
+insert into waybill.locks (name) values ('inbox'), ('partitions'), ('roles') on conflict do nothing;
 
 -- ── Generations ──────────────────────────────────────────────────────────────────────────────────────────────────
 -- What was claimed, in one partition after another: generations, so that old claims go with their table. A unique index
@@ -61,6 +61,14 @@ create table waybill.inbox_settings (
 comment on column waybill.inbox_settings.retention is 'How long a claim is remembered, at least. Stored, so that all who run waybill.inbox_maintain agree.';
 insert into waybill.inbox_settings default values;
 
+-- Who may claim and forget in a consumer's name: the members of its roles, by their login. A name that has no row is free to
+-- all that may claim; give each consumer its row where several share an inbox and don't trust one another.
+create table waybill.inbox_consumers (
+  consumer  text collate "C" not null,
+  role      name not null,
+  primary key (consumer, role)
+);
+
 -- ── Claiming ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 -- Raises 22023 for a name that is not valid; tells its length and never the text.
@@ -75,6 +83,14 @@ begin
       hint = format('Give a text of 1 to %s bytes.', most);
   end if;
 end
+$$;
+
+create function waybill.inbox_allows(consumer text) returns boolean
+language sql stable
+as $$
+  select not exists (select from waybill.inbox_consumers c where c.consumer = $1)
+      or exists (select from waybill.inbox_consumers c join pg_roles r on r.rolname = c.role
+                  where c.consumer = $1 and pg_has_role(session_user, r.oid, 'member'))
 $$;
 
 -- The claim itself; see inbox_claim. p_fresh is false where the transaction keeps one snapshot for all its statements.
@@ -116,7 +132,7 @@ $$;
 --   on_busy   while another transaction that has claimed it runs: 'wait' for its end; 'skip': don't, return null
 -- Returns true: the first time, go on; false: it was done before; null: another one is at it ('skip' only; also where a
 -- lock of the table's can't be had in 10 ms).
--- Raises 22023 for what is not valid. In REPEATABLE READ and SERIALIZABLE, 40001 when the message was claimed since the
+-- Raises 22023 for what is not valid, 42501 where the consumer is another role's. In REPEATABLE READ and SERIALIZABLE, 40001 when the message was claimed since the
 -- snapshot was taken: run the transaction again. Two that claim several messages in different order can deadlock (40P01):
 -- sort the ids. Needs nothing of the session, so that poolers in transaction mode will do.
 create function waybill.inbox_claim(consumer text, id text, on_busy text default 'wait') returns boolean
@@ -136,6 +152,11 @@ declare
 begin
   if waybill.inbox_check('consumer', consumer, 255) is null then end if;
   if waybill.inbox_check('id', id, 1024) is null then end if;
+  if not waybill.inbox_allows(consumer) then
+    raise exception using errcode = '42501',
+      message = format('waybill.inbox_claim: %s may not act as this consumer', session_user),
+      hint = 'waybill.inbox_consumers names the roles that may; grant one of them to this user.';
+  end if;
   if on_busy is null or on_busy not in ('wait', 'skip') then
     raise exception using errcode = '22023', message = 'waybill.inbox_claim: on_busy is neither wait nor skip',
       hint = 'Give ''wait'' or ''skip''.';
@@ -170,6 +191,11 @@ set enable_seqscan = off
 set enable_bitmapscan = off
 as $$
 begin
+  if not waybill.inbox_allows(consumer) then
+    raise exception using errcode = '42501',
+      message = format('waybill.inbox_forget: %s may not act as this consumer', session_user),
+      hint = 'waybill.inbox_consumers names the roles that may; grant one of them to this user.';
+  end if;
   delete from waybill.inbox x where x.consumer = inbox_forget.consumer and x.id = inbox_forget.id;
   return found;
 end

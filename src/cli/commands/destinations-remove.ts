@@ -16,7 +16,7 @@ export const register = defineCommand({
   options: {
     yes: option.flag({ summary: 'do it' }),
     reason: option.text({ summary: 'why, for waybill.audit' }),
-    actor: option.text({ summary: 'who does it, for waybill.audit (default: the variable USER)', value: 'name' }),
+    actor: option.text({ summary: 'on whose behalf, for waybill.audit (default: the variable USER)', value: 'name' }),
   },
   async run(ctx, { name }, { yes, reason, actor }): Promise<ExitCode> {
     const { out, io } = ctx

@@ -11,7 +11,7 @@ export const register = defineCommand({
     'Safe to run any number of times and from several processes at once. Takes the direct URL where one is configured.',
     '--check changes nothing and exits with 1 when something is pending. --sql prints what would run, for psql; without',
     'a configured database it prints all of it. --roles makes waybill_publisher, waybill_dispatcher and',
-    'waybill_observer and waybill_consumer as well, and grants them what they need; what takes an administrator is',
+    'waybill_observer, waybill_reader and waybill_consumer as well, and grants them what they need; what takes an administrator is',
     'printed as SQL, and then it exits with 1. --only inbox is for the database of a consumer: the inbox and nothing',
     'else, with waybill_observer and waybill_consumer as its roles.',
   ].join('\n'),

@@ -7,7 +7,7 @@ const removeSql = loadSql(import.meta.url, './destination_remove.sql')
 
 /** Who acts and why; kept in waybill.audit. */
 export interface Act {
-  /** Default: the database's user. */
+  /** On whose behalf. The database's user is written down in any case. */
   readonly actor?: string | undefined
   readonly reason?: string | undefined
 }
@@ -71,8 +71,8 @@ export async function removeDestination(
     if (removed.rowCount === 0) return undefined
     const report = { lanes: lanes.rows.length, dropped: dropped.rows[0]?.n ?? 0 }
     await client.query(
-      `insert into waybill.audit (actor, action, target, reason)
-       values (coalesce($1::text, session_user), 'remove_destination', $2::jsonb, $3::text)`,
+      `insert into waybill.audit (on_behalf_of, action, target, reason)
+       values (nullif($1::text, session_user), 'remove_destination', $2::jsonb, $3::text)`,
       [actor ?? null, JSON.stringify({ destination: name, ...report }), reason ?? null],
     )
     // holders look at their lanes again, and find them gone
