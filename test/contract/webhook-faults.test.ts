@@ -60,6 +60,18 @@ describe('an endpoint that is down', () => {
     await waitFor(() => closed, { what: 'the connection to be closed' })
   })
 
+  test.each(['http:', 'https:'])(
+    'resets %s connections while they are made: pause, and nothing is thrown',
+    async (scheme) => {
+      const url = (await tcpServer((socket) => socket.resetAndDestroy())).replace('http:', scheme)
+      const adapter = createWebhook({ url, timeoutMs: 2000, concurrency: 8 })
+      for (let round = 0; round < 5; round++) {
+        const outcomes = await Promise.all(Array.from({ length: 16 }, () => deliverOne(adapter)))
+        expect(new Set(outcomes.map(brief))).toEqual(new Set(['pause CONNECTION_RESET']))
+      }
+    },
+  )
+
   test('takes the connection and never shakes hands: pause when the time is up', async () => {
     const url = (await tcpServer((socket) => socket.resume())).replace('http:', 'https:')
     expect(brief(await deliverOne(createWebhook({ url, timeoutMs: 200 })))).toBe('pause CONNECT_TIMEOUT')

@@ -175,7 +175,7 @@ export class Exchange implements Dispatcher.DispatchHandler, GroupMember {
     // taken the request nevertheless: it is the same attempt with the same webhook-id, which receivers de-duplicate on.
     if (!this.#resent && lost) {
       this.#resent = true
-      return this.#send(this.#authorization)
+      return this.#afterwards(() => this.#send(this.#authorization))
     }
     const { origin } = this.#endpoint
     this.#fail(this.connection?.watch.unreadable === true ? unreadable(origin) : outcomeOfError(origin, error))
@@ -210,9 +210,14 @@ export class Exchange implements Dispatcher.DispatchHandler, GroupMember {
       this.#body = undefined
       this.clean = false
       if (this.connection) this.connection.answers += 1
-      return this.#authorize()
+      return this.#afterwards(() => this.#authorize())
     }
     this.#fail(this.#refusal())
+  }
+
+  /** Not within a call of the client's, which takes its queue for empty when that returns and ends the process if it is not. */
+  #afterwards(work: () => void): void {
+    queueMicrotask(work)
   }
 
   #refusal(): Outcome {
