@@ -1,8 +1,6 @@
+import { maxDepth } from './json-depth.js'
 import { InputError } from '../core/errors.js'
 import { explainJson } from './json-explain.js'
-
-/** Levels of arrays and objects within one another, at most. PostgreSQL's own parser stops at a few thousand. */
-export const maxDepth = 1000
 
 /**
  * JSON text of a payload: what `JSON.stringify` makes of it, except that nothing is changed silently. What it would turn

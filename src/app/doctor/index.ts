@@ -7,6 +7,7 @@ import { jobsCheck } from './jobs.js'
 import { dispatchersCheck, lanesCheck, maintenanceCheck } from './lanes.js'
 import { notificationsCheck } from './notifications.js'
 import { diskCheck, partitionsCheck } from './partitions.js'
+import { publicationsCheck } from './publications.js'
 import { driftCheck, migrationsCheck, sequenceCheck } from './schema.js'
 import { clockCheck, settingsCheck, transactionsCheck } from './server.js'
 
@@ -23,6 +24,7 @@ const checks: readonly Check[] = [
   lanesCheck,
   partitionsCheck,
   maintenanceCheck,
+  publicationsCheck,
   inboxCheck,
   jobsCheck,
   diskCheck,
