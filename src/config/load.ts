@@ -93,18 +93,28 @@ async function readText(path: string): Promise<string> {
 
 function parseJson(path: string, text: string): unknown {
   try {
-    return JSON.parse(text) as unknown
-  } catch {
+    // editors and shells of Windows put a byte-order mark before it
+    return JSON.parse(text.replace(/^\uFEFF/, '')) as unknown
+  } catch (error) {
     // the parser's message quotes the text around the fault, and there may be a password in it
-    throw invalidFile(path, 'is not valid JSON')
+    throw invalidFile(path, `is not valid JSON (${faultPlace(messageOf(error), text.replace(/^\uFEFF/, ''))})`)
   }
+}
+
+/** `line 3, column 7`. Of the parser's message only the place is used. */
+function faultPlace(message: string, text: string): string {
+  const at = /at position (\d+)/.exec(message)?.[1]
+  const before = at === undefined ? text : text.slice(0, Number(at))
+  const lines = before.split('\n')
+  const place = `line ${lines.length}, column ${(lines.at(-1)?.length ?? 0) + 1}`
+  return at === undefined ? `it ends too early: ${place}` : place
 }
 
 /**
  * jiti runs TypeScript on every supported Node, ESM or not. `waybill/config` is this very copy, so that a file that is
  * mounted into a container needs no node_modules beside it. Nothing is cached: a file may hold secrets.
  */
-async function runModule(path: string): Promise<Record<string, unknown>> {
+async function runModule(path: string): Promise<Module> {
   const source = await readText(path)
   const { createJiti } = await import('jiti')
   const jiti = createJiti(path, {
@@ -115,13 +125,24 @@ async function runModule(path: string): Promise<Record<string, unknown>> {
   })
   try {
     // not `import`, which hands .mjs to Node: its module cache would give a changed file's old self
-    return (await jiti.evalModule(source, { filename: path, async: true, forceTranspile: true })) as Record<
-      string,
-      unknown
-    >
+    const running = jiti.evalModule(source, { filename: path, async: true, forceTranspile: true }) as Promise<Module>
+    const module = await Promise.race([running, tooLong()])
+    if (module !== undefined) return module
   } catch (error) {
     throw invalidFile(path, `cannot be loaded: ${messageOf(error)}`, error)
   }
+  const seconds = longestLoadMs / 1000
+  throw invalidFile(path, `did not come to its end within ${seconds} s: something that it awaits does not settle`)
+}
+
+type Module = Record<string, unknown>
+
+/** A file may ask a store of secrets; one that takes longer waits for what never comes. */
+const longestLoadMs = 30_000
+
+/** Keeps no process alive: where nothing else does, the file can't come to its end. */
+function tooLong(): Promise<undefined> {
+  return new Promise((resolve) => void setTimeout(resolve, longestLoadMs, undefined).unref())
 }
 
 function withDatabaseUrl(raw: unknown, url: string | undefined): unknown {

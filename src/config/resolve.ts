@@ -1,8 +1,9 @@
 import { InputError, type Problem } from '../core/errors.js'
+import { looksLikeBase64Key } from '../core/webhook-keys.js'
 import { isTopicPattern } from '../core/topic-pattern.js'
 import { deliveryKeys, deliverySettings, type ResolvedDelivery } from './destinations/delivery.js'
 import { destinationKinds } from './destinations/registry.js'
-import { type Environment, resolveEnvReferences, type Secret } from './destinations/secret.js'
+import { type Environment, resolveEnvReferences, Secret } from './destinations/secret.js'
 import { didYouMean } from './did-you-mean.js'
 import { nameHelp, nameSyntax } from './fields.js'
 import { parseWith, pathText, unique } from './problems.js'
@@ -98,13 +99,25 @@ function assemble(parsed: ParsedConfig, destinations: ResolvedDestination[], rou
 
 function warningsOf(destinations: readonly ResolvedDestination[], routes: readonly ResolvedRoute[]): Problem[] {
   const routed = new Set(routes.flatMap((route) => route.destinations))
-  return destinations
+  const unlikely = destinations.flatMap(({ name, settings }) => {
+    const { secrets = [] } = settings as { readonly secrets?: readonly unknown[] }
+    return secrets.flatMap((secret, i) =>
+      secret instanceof Secret && looksLikeBase64Key(secret.reveal())
+        ? [{ path: pathText(['destinations', name, 'options', 'secrets', i]), message: bareKey }]
+        : [],
+    )
+  })
+  const unrouted = destinations
     .filter((destination) => !routed.has(destination.name))
     .map((destination) => ({
       path: pathText(['destinations', destination.name]),
       message: 'no route names it, so nothing is delivered to it',
     }))
+  return [...unlikely, ...unrouted]
 }
+
+const bareKey =
+  'looks like a key in base64 without its prefix, and signs as plain text: receivers that decode it will refuse the signature. Write "whsec_" before it, unless the receiver takes the text as it is'
 
 function resolveDestinations(entries: Record<string, unknown>, problems: Problem[]): ResolvedDestination[] {
   const resolved: ResolvedDestination[] = []

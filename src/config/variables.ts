@@ -1,3 +1,4 @@
+import { checkNesting } from './check-nesting.js'
 import { type Environment, readVariable, Secret } from './destinations/secret.js'
 
 /** An environment variable that stands in for a key which the configuration file leaves out. */
@@ -37,6 +38,7 @@ export interface Overlaid {
 
 /** Fills keys that `raw` leaves out from the environment. What a variable holds is judged by the schema, like the rest. */
 export function overlayVariables(raw: unknown, environment: Environment): Overlaid {
+  checkNesting(raw)
   const from = new Map<string, string>()
   if (!isRecord(raw)) return { config: raw, from }
   const config: Record<string, unknown> = { ...raw }

@@ -14,6 +14,10 @@ export function parseDuration(value: number | string, field = 'duration'): numbe
   }
   throw new WaybillError(
     'WAYBILL_DURATION_INVALID',
-    `${field}: ${typeof value === 'string' ? JSON.stringify(value) : typeof value === 'number' ? value : shapeOf(value)} is not a duration; give milliseconds or text such as "500ms", "30s", "5m", "2h", "7d"`,
+    `${field}: ${shown(value)} is not a duration; give milliseconds or text such as "500ms", "30s", "5m", "2h", "7d"`,
   )
+}
+
+function shown(value: unknown): string {
+  return typeof value === 'number' || typeof value === 'string' ? JSON.stringify(value) : shapeOf(value)
 }

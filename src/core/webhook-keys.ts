@@ -38,7 +38,27 @@ function isBase64(value: string): boolean {
 /** True for what `hmacKey` takes: `whsec_` and base64, or text without a prefix of its own. */
 export function isHmacSecret(secret: string): boolean {
   if (secret.startsWith('whsec_')) return isBase64(secret.slice(6))
-  return secret !== '' && !/^wh[sp]k_/.test(secret)
+  return secret !== '' && !/^wh[sp]k_/.test(secret) && secretMistake(secret) === undefined
+}
+
+/** A secret as consoles, files and shells give it, which would be taken as plain text; what to do. Undefined: it is none. */
+export function secretMistake(secret: string): string | undefined {
+  if (/^["'“”‘’`]|["'“”‘’`]$/u.test(secret) && /wh(sec|sk|pk)_/i.test(secret))
+    return 'has quotes around it; leave them out'
+  if (/^v1a?,\s*wh/i.test(secret)) return 'begins with a version ("v1,"); give what follows the comma'
+  if (/^\w+=wh(sec|sk|pk)_/i.test(secret)) return 'begins with the name of a variable; give what follows the "="'
+  if (/^\s|\s$/.test(secret)) return 'has white space at its ends; leave it out'
+  if (/^wh(sec|sk|pk)_/i.test(secret) && !/^wh(sec|sk|pk)_/.test(secret))
+    return 'has its prefix in capitals; write it as it was given: whsec_, whsk_ or whpk_'
+  return undefined
+}
+
+/** True for text that may be the base64 of a key without its prefix: 24 to 64 bytes, with signs of all three kinds. */
+export function looksLikeBase64Key(secret: string): boolean {
+  if (secret.startsWith('wh') || !isBase64(secret)) return false
+  const bytes = Buffer.from(secret, 'base64').length
+  const kinds = [/[a-z]/, /[A-Z]/, /[0-9+/=]/].filter((kind) => kind.test(secret)).length
+  return bytes >= 24 && bytes <= 64 && kinds === 3 && (secret.length % 4 === 0 || secret.endsWith('='))
 }
 
 /**

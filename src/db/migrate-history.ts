@@ -2,7 +2,10 @@ import type pg from 'pg'
 import { WaybillError } from '../core/errors.js'
 import { assertRowsSeen, hiddenRows } from './hidden-tables.js'
 import { version as packageVersion } from '../core/version.js'
+import { adoptRemedy, withoutHistory } from './migrate-untold.js'
 import { isOfSubject, readMigrations, type MigrationFile, type MigrationSubject } from './migrate-files.js'
+
+export { adoptRemedy }
 
 /** Names and checksums that the database has; a null checksum was written by the file itself (`prisma migrate deploy`). */
 export type AppliedMigrations = ReadonlyMap<string, string | null>
@@ -75,6 +78,12 @@ export async function pendingMigrations(
   return pendingOf(readMigrations(directory), applied ?? new Map(), only).map((file) => file.name)
 }
 
+/** Whether tables of migrations that a database lacks are there all the same. */
+export async function isWithoutHistory(client: pg.ClientBase, missing: readonly string[]): Promise<boolean> {
+  const files = readMigrations().filter((file) => missing.includes(file.name))
+  return (await withoutHistory(client, files)).length > 0
+}
+
 export interface AssertSchemaOptions {
   readonly directory?: string
   /** The version that asks, `major.minor.patch`. Default: this package's. */
@@ -94,11 +103,15 @@ export async function assertSchema(client: pg.ClientBase, options: AssertSchemaO
   const version = options.version ?? packageVersion
   const files = readMigrations(options.directory)
   const applied = await appliedMigrations(client)
-  const missing = files
-    .filter((file) => isOfSubject(file.name, options.only) && applied?.has(file.name) !== true)
-    .map((file) => file.name)
+  const missing = files.filter((file) => isOfSubject(file.name, options.only) && applied?.has(file.name) !== true)
   if (applied === undefined || missing.length > 0) {
-    const what = applied === undefined ? 'the schema "waybill"' : missing.join(', ')
+    const what = applied === undefined ? 'the schema "waybill"' : missing.map((file) => file.name).join(', ')
+    const untold = await withoutHistory(client, missing)
+    if (untold.length > 0)
+      throw new WaybillError(
+        'WAYBILL_SCHEMA_MISSING',
+        `this database lacks the history of its migrations: ${adoptRemedy}`,
+      )
     throw new WaybillError(
       'WAYBILL_SCHEMA_MISSING',
       `this database lacks ${what}; run \`waybill migrate${options.only ? ` --only ${options.only}` : ''}\` first`,

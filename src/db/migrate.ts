@@ -3,6 +3,7 @@ import { SteadyClient } from './steady-client.js'
 import { backoffDelay } from '../core/backoff.js'
 import { systemClock, type Clock } from '../core/clock.js'
 import { codeOf, messageOf, WaybillError } from '../core/errors.js'
+import { adoptRemedy, isAlreadyThere } from './migrate-untold.js'
 import { isOfSubject, readMigrations, type MigrationFile, type MigrationSubject } from './migrate-files.js'
 import { appliedMigrations, pendingOf, type AppliedMigrations } from './migrate-history.js'
 import {
@@ -265,6 +266,9 @@ function failed(file: MigrationFile, statement: SqlStatement, error: unknown): W
 }
 
 function remedy(state: string): string {
+  if (isAlreadyThere(state)) return `. Probably ${adoptRemedy}`
+  if (state === '25006')
+    return '. The database, this user or the server is set to read only (default_transaction_read_only)'
   if (state !== '42501') return ''
   return '. The user needs CREATE on the database (grant create on database … to …) or a schema "waybill" of its own, and must own what earlier migrations made'
 }

@@ -14,6 +14,9 @@ const trustRemedy =
 const plainRemedy =
   'it has no TLS: turn it on there (ssl = on), or give sslmode=disable where the network is yours alone'
 
+const fileRemedy =
+  'sslrootcert, sslcert and sslkey in its URL name files that this process can read; for the certificates of the system leave sslrootcert out'
+
 /**
  * What a failed connect means, with the address and without the password. Other errors are given back as they are.
  * `then` is what to do afterwards, where there is more than to try again.
@@ -32,10 +35,12 @@ export function asUnreachable(error: unknown, connectionString: string, then = '
 
 /** Node's texts only say the address again. */
 function reason(error: unknown, code: string): string {
-  return refusals.has(code) || isLastingTlsError(code) ? `${messageOf(error)}, ${code}` : code
+  return refusals.has(code) || isLastingTlsError(code) || code === 'ENOENT' ? `${messageOf(error)}, ${code}` : code
 }
 
 function remedyOf(error: unknown, code: string | undefined): string | undefined {
+  if (code === 'ENOENT' || code === 'EACCES')
+    return error instanceof Error && 'syscall' in error && error.syscall === 'open' ? fileRemedy : addressRemedy
   if (code !== undefined && refusals.has(code)) return refusedRemedy
   if (isLastingTlsError(code)) return trustRemedy
   if (messageOf(error) === 'The server does not support SSL connections') return plainRemedy

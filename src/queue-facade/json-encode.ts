@@ -1,10 +1,8 @@
 import { InputError, messageOf, type Problem } from '../core/errors.js'
 import { unlessItThrows } from '../core/unless-it-throws.js'
+import { maxDepth } from './json-depth.js'
 import { explainJson } from './json-explain.js'
 import { pathText } from './path-text.js'
-
-/** Levels of arrays and objects within one another, at most. PostgreSQL's own parser stops at a few thousand. */
-export const maxDepth = 1000
 
 /**
  * JSON text of a payload: what `JSON.stringify` makes of it, except that nothing is changed silently. What it would turn

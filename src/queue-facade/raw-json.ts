@@ -1,4 +1,5 @@
 import { InputError, messageOf } from '../core/errors.js'
+import { maxDepth } from './json-depth.js'
 import { shapeOf } from '../core/shape.js'
 
 const brand: unique symbol = Symbol.for('waybill.raw-json')
@@ -33,6 +34,22 @@ export function isRawJson(value: unknown): value is RawJson {
   return typeof value === 'object' && value !== null && brand in value
 }
 
+/** Of valid JSON: how deep it is nested. PostgreSQL's own limit ends the caller's transaction (54001). */
+function depthOf(text: string): number {
+  if (text.length <= maxDepth * 2) return 0
+  let depth = 0
+  let deepest = 0
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i)
+    if (code === 0x22) {
+      for (i++; text.charCodeAt(i) !== 0x22; i++) if (text.charCodeAt(i) === 0x5c) i++
+    } else if (code === 0x5b || code === 0x7b) {
+      if (++depth > deepest) deepest = depth
+    } else if (code === 0x5d || code === 0x7d) depth--
+  }
+  return deepest
+}
+
 function problemOf(text: unknown): string | undefined {
   if (typeof text !== 'string')
     return `is ${shapeOf(text)}; give JSON text (bytes: Buffer.from(bytes).toString('utf8'))`
@@ -40,7 +57,7 @@ function problemOf(text: unknown): string | undefined {
     return 'has half a surrogate pair, which UTF-8 has no form for; write it as an escape'
   try {
     JSON.parse(text)
-    return undefined
+    return depthOf(text) > maxDepth ? `is nested deeper than ${maxDepth} levels` : undefined
   } catch (error) {
     // V8's message quotes the text around the fault, which may be anything
     const at = /at position \d+/.exec(messageOf(error))?.[0] ?? 'at its end'

@@ -71,7 +71,10 @@ function warnOfHook(error: unknown): void {
 }
 
 async function rawBodyOf(request: ReceivingRequest, limit: number): Promise<RawBody> {
-  const kept = [request.rawBody, request.readableDidRead ? request.body : undefined].find(isRawBody)
+  // behind another receiver too, whose secrets are others: each verifies the same bytes
+  const kept = [request.webhook?.rawBody, request.rawBody, request.readableDidRead ? request.body : undefined].find(
+    isRawBody,
+  )
   if (kept === undefined) {
     if (request.readableDidRead) throw bodyParsed(request.body)
     return readRawBody(request, { limit })

@@ -32,11 +32,13 @@ export interface WebhookReceiverOptions extends VerifierOptions {
  */
 export const webhookReceiver: FastifyPluginAsync<WebhookReceiverOptions> = sharedPlugin('waybill-receiver', plugin)
 
+/** Of all scopes: the parser of an inner one reads what the hook of an outer one verifies as well. */
+const bodies = new WeakMap<FastifyRequest, Buffer | WebhookError>()
+
 async function plugin(scope: FastifyInstance, options: WebhookReceiverOptions): Promise<void> {
   const { limit = defaultLimit, ...verifying } = options
   const verify = createWebhookVerifier(verifying)
   checkLimit(limit)
-  const bodies = new WeakMap<FastifyRequest, Buffer | WebhookError>()
   if (!scope.hasRequestDecorator('webhook')) scope.decorateRequest('webhook')
   scope.removeAllContentTypeParsers()
   scope.addContentTypeParser('*', async (request: FastifyRequest, stream: Readable) => {

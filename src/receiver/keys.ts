@@ -7,6 +7,7 @@ import {
   isPrivateKeyText,
   isPublicKeyText,
   publicKeyText,
+  secretMistake,
   verifyingKey,
 } from '../core/webhook-keys.js'
 import type { ClaimedSignature } from './claim.js'
@@ -18,7 +19,10 @@ export interface Key {
 
 /** Keys of the texts; throws an `InputError` that names the place and the shape of each that is none. */
 export function readKeys(secrets: string | readonly string[]): readonly Key[] {
-  const list: readonly unknown[] = Array.isArray(secrets) ? secrets : [secrets]
+  // line breaks at the end come with files; the sender's side leaves them out too
+  const list = (Array.isArray(secrets) ? (secrets as readonly unknown[]) : [secrets]).map((secret) =>
+    typeof secret === 'string' ? secret.replace(/[\r\n]+$/, '') : secret,
+  )
   const problems = list.flatMap((secret, i): Problem[] => {
     const message = secretProblem(secret)
     return message === undefined ? [] : [{ path: Array.isArray(secrets) ? `secrets.${i}` : 'secrets', message }]
@@ -41,6 +45,8 @@ function secretProblem(secret: unknown): string | undefined {
     return `must be text, not ${given}`
   }
   if (isHmacSecret(secret) || isPublicKeyText(secret)) return undefined
+  const mistake = secretMistake(secret)
+  if (mistake !== undefined) return mistake
   if (secret === '') return 'must not be empty; is the environment variable set?'
   if (secret.startsWith('whsk_')) {
     return 'is a private key (whsk_), which only the sender needs; give its public key, "whpk_" and base64: webhookPublicKey makes it'

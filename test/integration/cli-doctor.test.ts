@@ -44,6 +44,7 @@ describe('waybill doctor', () => {
         'lanes',
         'partitions',
         'maintenance',
+        'publications',
         'inbox',
         'jobs',
         'scheduled',

@@ -7,6 +7,7 @@ import { jobsCheck } from './jobs.js'
 import { dispatchersCheck, lanesCheck, maintenanceCheck } from './lanes.js'
 import { notificationsCheck } from './notifications.js'
 import { diskCheck, partitionsCheck } from './partitions.js'
+import { publicationsCheck } from './publications.js'
 import { driftCheck, migrationsCheck, sequenceCheck } from './schema.js'
 import { scheduledCheck } from './scheduled.js'
 import { clockCheck, settingsCheck, transactionsCheck } from './server.js'
@@ -24,6 +25,7 @@ const checks: readonly Check[] = [
   lanesCheck,
   partitionsCheck,
   maintenanceCheck,
+  publicationsCheck,
   inboxCheck,
   jobsCheck,
   scheduledCheck,

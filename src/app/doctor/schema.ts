@@ -2,7 +2,7 @@ import type pg from 'pg'
 import { codeOf, messageOf, WaybillError } from '../../core/errors.js'
 import { assertRowsSeen, waybillTables } from '../../db/hidden-tables.js'
 import { isOfSubject } from '../../db/migrate-files.js'
-import { appliedMigrations, pendingMigrations } from '../../db/migrate-history.js'
+import { adoptRemedy, appliedMigrations, isWithoutHistory, pendingMigrations } from '../../db/migrate-history.js'
 import { loadSql } from '../../db/sql.js'
 import { checkSequence } from '../../outbox/sequence-guard.js'
 import { type Check, error, type Finding, ok, warn } from './finding.js'
@@ -19,6 +19,9 @@ export const migrationsCheck: Check = {
       if (pending.length === 0) return [ok('no migration is pending')]
       if (only === 'inbox') {
         return [error('the inbox is not there', 'nothing can be claimed', 'run: waybill migrate --only inbox')]
+      }
+      if (await isWithoutHistory(client, pending)) {
+        return [error('the history of migrations is not there', 'no command of this version works', adoptRemedy)]
       }
       if (await hasInboxAlone(client)) {
         return [

@@ -10,29 +10,49 @@ export const register = defineCommand({
   description: [
     'Safe to run any number of times and from several processes at once. Takes the direct URL where one is configured.',
     '--check changes nothing and exits with 1 when something is pending. --sql prints what would run, for psql; without',
-    'a configured database it prints all of it. --roles makes waybill_publisher, waybill_dispatcher and',
+    'a configured database it prints all of it. --adopt is for tables without their history, as a dump of the schema alone',
+    'leaves them: it looks that all are there, and writes the history down. --roles makes waybill_publisher, waybill_dispatcher,',
     'waybill_observer, waybill_reader and waybill_consumer as well, and grants them what they need; what takes an administrator is',
     'printed as SQL, and then it exits with 1. --only inbox is for the database of a consumer: the inbox and nothing',
     'else, with waybill_observer and waybill_consumer as its roles.',
   ].join('\n'),
   options: {
     check: option.flag({ summary: 'only say what is pending' }),
+    adopt: option.flag({ summary: 'write down the history of tables that are there without it' }),
     sql: option.flag({ summary: 'print SQL, change nothing' }),
     roles: option.flag({ summary: 'also make the group roles and their grants' }),
     only: option.choice(['inbox'], { summary: 'this subject alone', value: 'subject' }),
     wait: option.duration({ summary: 'how long to try for locks, for each migration', default: 120_000 }),
   },
-  async run(ctx, _args, { check, sql, roles: withRoles, only, wait }): Promise<ExitCode> {
-    if ([check, sql, withRoles].filter(Boolean).length > 1) throw usageError('give one of --check, --sql and --roles')
+  async run(ctx, _args, { check, sql, adopt, roles: withRoles, only, wait }): Promise<ExitCode> {
+    if ([check, sql, adopt, withRoles].filter(Boolean).length > 1)
+      throw usageError('give one of --check, --sql, --adopt and --roles')
     if (sql) return printSql(ctx, only)
-    const { applyRoles, disableSql, migrate, pendingMigrations, rebaseRestored, securedTables } =
-      await import('../../app/migrations.js')
+    const {
+      adoptRemedy,
+      adoptSchema,
+      isWithoutHistory,
+      applyRoles,
+      disableSql,
+      migrate,
+      pendingMigrations,
+      rebaseRestored,
+      securedTables,
+    } = await import('../../app/migrations.js')
     const pool = await ctx.directPool()
     if (check) {
       const pending = await onOne(pool, (client) => pendingMigrations(client, undefined, only))
-      const text = pending.length === 0 ? 'nothing is pending' : `pending: ${pending.join(', ')}`
-      ctx.out.value({ pending }, text)
+      const untold = pending.length > 0 && (await onOne(pool, (client) => isWithoutHistory(client, pending)))
+      const remark = untold ? `\n${adoptRemedy}` : ''
+      const text = pending.length === 0 ? 'nothing is pending' : `pending: ${pending.join(', ')}${remark}`
+      ctx.out.value({ pending, ...(untold && { adopt: true }) }, text)
       return pending.length === 0 ? 0 : 1
+    }
+    if (adopt) {
+      const adopted = await onOne(pool, (client) => adoptSchema(client, only))
+      if (only === undefined) await rebaseRestored(pool)
+      ctx.out.value({ adopted }, adopted.length === 0 ? 'nothing was lacking' : `written down: ${adopted.join(', ')}`)
+      return 0
     }
     const result = await onOne(pool, (client) =>
       migrate(client, {

@@ -55,11 +55,13 @@ export class AppFolder {
   async requireInside(name: string): Promise<void> {
     let folder = dirname(this.path(name))
     while (folder.length > this.root.length) {
-      const real = await realpath(folder).catch((error: unknown) => ignore(error, 'ENOENT'))
+      const real = await realpath(folder).catch((error: unknown) => ignore(error, 'ENOENT', 'ENOTDIR'))
       if (real === undefined && (await isLink(folder))) {
         throw refuse(this.nameOf(folder), 'is a symbolic link that leads nowhere; mend it')
       }
       if (real !== undefined) {
+        if (!(await stat(real)).isDirectory())
+          throw refuse(this.nameOf(folder), 'is a file where init needs a folder; move it away, or name another folder')
         if (real === this.root || real.startsWith(this.root + sep)) return
         throw refuse(this.nameOf(folder), `is a symbolic link that leads out of ${this.root}; init writes only inside`)
       }
@@ -85,6 +87,6 @@ function ignore(error: unknown, ...codes: string[]): undefined {
 }
 
 async function isLink(path: string): Promise<boolean> {
-  const found = await lstat(path).catch((error: unknown) => ignore(error, 'ENOENT'))
+  const found = await lstat(path).catch((error: unknown) => ignore(error, 'ENOENT', 'ENOTDIR'))
   return found?.isSymbolicLink() ?? false
 }

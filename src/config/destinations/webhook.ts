@@ -1,8 +1,8 @@
 import { z } from 'zod'
 import { AddressGuard, literalAddress, parseNetwork } from '../../core/address-guard.js'
-import { isHmacSecret, isPrivateKeyText } from '../../core/webhook-keys.js'
+import { isHmacSecret, isPrivateKeyText, secretMistake } from '../../core/webhook-keys.js'
 import { flag, oneOf, text, wholeNumber } from '../fields.js'
-import { type Secret, secret, type SecretInput } from './secret.js'
+import { Secret, secret, type SecretInput } from './secret.js'
 import { clientTls } from './tls.js'
 
 const urlHelp =
@@ -28,7 +28,7 @@ const signingSecretHelp =
   'must be "whsec_" and base64 (HMAC-SHA256, v1), "whsk_" and base64 of 32 or 64 bytes (ed25519, v1a), or other text that is used as the HMAC key as it is'
 
 const signingSecret = secret.refine((value) => isHmacSecret(value.reveal()) || isPrivateKeyText(value.reveal()), {
-  error: signingSecretHelp,
+  error: (issue) => (issue.input instanceof Secret && secretMistake(issue.input.reveal())) || signingSecretHelp,
 })
 
 const headerName = z
