@@ -13,7 +13,7 @@
  *       },
  *     })
  *
- * and one line in the list of `main.ts`. Rules:
+ * and one line in the list of `commands/index.ts`. Rules:
  * - Results go through `ctx.out` to standard output, everything else to standard error, so that `--json` can be piped.
  * - Throw a `WaybillError` or `InputError`; the frame prints it (`waybill: …`, or `{"error": …}` with `--json`) and
  *   exits with 1. Usage errors exit with 2: options and arguments check themselves, throw `usageError` for the rest.

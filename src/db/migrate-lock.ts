@@ -1,7 +1,11 @@
 import type pg from 'pg'
 import { codeOf } from '../core/errors.js'
 
-/** The two-integer advisory locks of Waybill in a database: (7718266, 1) is the stager's, (7718266, 2) migrating. */
+/**
+ * The two-integer advisory locks of Waybill in a database, (7718266, n): 1 the stager's, 2 migrating and deploying, 3 changing
+ * partitions, 4 the guard of the sequence, 5 roles, 6 finding the way after a restore, 7 maintenance of the inbox, 8 that of
+ * jobs, 99 deliverNow's.
+ */
 export const migrationLock = [7718266, 2] as const
 
 const lockKey = migrationLock.join(', ')

@@ -433,7 +433,7 @@ declare
   w uuid;
   s text;
 begin
-  if not pg_try_advisory_xact_lock(7718266, 2) then return null; end if;
+  if not pg_try_advisory_xact_lock(7718266, 8) then return null; end if;
   -- a snapshot that has the claim has the worker that was registered before it: one that is missing has ended
   for w in select distinct j.worker from waybill.jobs j
             where j.claim is not null and not exists (select from waybill.workers x where x.id = j.worker) loop
