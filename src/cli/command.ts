@@ -13,7 +13,7 @@
  *       },
  *     })
  *
- * and one line in the list of `main.ts`. Rules:
+ * and one line in the list of `commands/index.ts`. Rules:
  * - Results go through `ctx.out` to standard output, everything else to standard error, so that `--json` can be piped.
  * - Throw a `WaybillError` or `InputError`; the frame prints it (`waybill: …`, or `{"error": …}` with `--json`) and
  *   exits with 1. Usage errors exit with 2: options and arguments check themselves, throw `usageError` for the rest.
@@ -174,7 +174,12 @@ function createContext(io: CliIo, globals: GlobalOptions, releases: (() => Promi
     releases.push(() => opened.end())
     return opened
   }
-  const getPool = (): Promise<pg.Pool> => (pool ??= open(false))
+  // what failed is not kept: a command may wait for its database
+  const getPool = (): Promise<pg.Pool> =>
+    (pool ??= open(false).catch((error: unknown) => {
+      pool = undefined
+      throw error
+    }))
   return {
     io,
     globals,
@@ -184,13 +189,19 @@ function createContext(io: CliIo, globals: GlobalOptions, releases: (() => Promi
     pool: getPool,
     directPool: () => (directPool ??= open(true)),
     schema: () =>
-      (schema ??= getPool().then(async (opened) => {
-        const { requireSchema } = await import('../app/database.js')
-        await requireSchema(opened)
-        return opened
+      (schema ??= requireSchemaOf(getPool()).catch((error: unknown) => {
+        schema = undefined
+        throw error
       })),
     onEnd: (release) => void releases.push(release),
   }
+}
+
+async function requireSchemaOf(pool: Promise<pg.Pool>): Promise<pg.Pool> {
+  const opened = await pool
+  const { requireSchema } = await import('../app/database.js')
+  await requireSchema(opened)
+  return opened
 }
 
 async function databaseAlone(

@@ -116,7 +116,7 @@ function textOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
   const { message, name } = error as { message: unknown; name: unknown }
   if (typeof message === 'string') return message || String(name)
-  return (JSON.stringify(message)) ?? String(message)
+  return JSON.stringify(message) ?? String(message)
 }
 
 /** The name of an error, else the type of what was thrown. Never throws. */

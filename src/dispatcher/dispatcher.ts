@@ -146,7 +146,7 @@ export class Dispatcher {
       stopping: () => this.#stopping,
     })
     this.#lease = new Lease(clock, options.leaseMs)
-    this.#watch = new LivenessWatch(clock)
+    this.#watch = new LivenessWatch(clock, options.leaseMs / 2)
     this.#generations = new GenerationWatch({
       ...{ clock, logger, redeploy: options.redeploy, isOurs: options.isOurs },
       patienceMs: 2 * options.leaseMs,

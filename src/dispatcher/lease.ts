@@ -34,17 +34,31 @@ export class Lease {
   }
 }
 
-/** Watches other dispatchers: one whose beat has not moved for its whole lease, by our own clock, is gone. */
+/**
+ * Watches other dispatchers: one whose beat has not moved for its whole lease, by our own clock, is gone.
+ *
+ * A watcher that was itself cut off or frozen has not seen them stand still: of the time between two looks only so much
+ * counts. Otherwise the first to reach a database that comes back would take the lanes of all others, and give them back.
+ */
 export class LivenessWatch {
   readonly #clock: Clock
+  readonly #maxStepMs: number
+  /** `since` and `first`: in time that counts. */
   readonly #seen = new Map<string, { beat: number; since: number; first: number; leaseMs: number }>()
+  /** Time that counted up to the last look, and when that was. */
+  #counted = 0
+  #lookedAt: number | undefined
 
-  constructor(clock: Clock) {
+  /** `maxStepMs`: what counts, at most, of the time between two looks; more than they are apart as a rule. */
+  constructor(clock: Clock, maxStepMs: number) {
     this.#clock = clock
+    this.#maxStepMs = maxStepMs
   }
 
   observe(dispatchers: readonly { readonly id: string; readonly beat: number; readonly leaseMs: number }[]): void {
-    const now = this.#clock.monotonic()
+    const now = this.#now()
+    this.#counted = now
+    this.#lookedAt = this.#clock.monotonic()
     const present = new Set<string>()
     for (const { id, beat, leaseMs } of dispatchers) {
       present.add(id)
@@ -57,12 +71,12 @@ export class LivenessWatch {
   /** Known and moving, as far as was seen. */
   isAlive(id: string): boolean {
     const seen = this.#seen.get(id)
-    return seen !== undefined && this.#clock.monotonic() - seen.since <= seen.leaseMs
+    return seen !== undefined && this.#now() - seen.since <= seen.leaseMs
   }
 
   /** Milliseconds until the first of those who are alive counts as gone, if nothing is heard of it; Infinity: nobody is. */
   untilLapse(): number {
-    const now = this.#clock.monotonic()
+    const now = this.#now()
     const left = [...this.#seen.values()].map(({ since, leaseMs }) => since + leaseMs - now)
     return Math.min(Infinity, ...left.filter((ms) => ms >= 0))
   }
@@ -70,6 +84,11 @@ export class LivenessWatch {
   /** First seen no longer than its lease ago: about as long as it has watched others itself. */
   isNew(id: string): boolean {
     const seen = this.#seen.get(id)
-    return seen === undefined || this.#clock.monotonic() - seen.first <= seen.leaseMs
+    return seen === undefined || this.#now() - seen.first <= seen.leaseMs
+  }
+
+  #now(): number {
+    if (this.#lookedAt === undefined) return this.#counted
+    return this.#counted + Math.min(this.#clock.monotonic() - this.#lookedAt, this.#maxStepMs)
   }
 }

@@ -69,7 +69,7 @@ export function flawOf({
 }: Pick<LogMessage, 'topic' | 'key' | 'headers' | 'large'>): string | undefined {
   if (large) return 'its payload and headers have more than 65 MiB, and were not read'
   if (!isTopic(topic)) return 'its topic is not one: words of letters, digits, "_" and "-" joined by dots'
-  if (key !== null && (key === '' || key.length > maxKeyBytes || controlCharacter.test(key)))
+  if (key !== null && (key === '' || isTooLong(key) || controlCharacter.test(key)))
     return `its key is empty, longer than ${maxKeyBytes} bytes, or has a control character`
   if (headers !== noHeaders && !areHeaders(headers))
     return `its headers are not an object of up to ${maxHeaders} strings with lower-case names`
@@ -77,7 +77,12 @@ export function flawOf({
 }
 
 // eslint-disable-next-line no-control-regex -- that is what is looked for
-const controlCharacter = /[\x00-\x1f\x7f]/
+const controlCharacter = /[\x00-\x1f\x7f-\x9f]/
+
+/** Counts bytes only where a key could have too many. */
+function isTooLong(key: string): boolean {
+  return key.length * 3 > maxKeyBytes && Buffer.byteLength(key) > maxKeyBytes
+}
 
 function areHeaders(headers: unknown): boolean {
   return (

@@ -6,6 +6,7 @@ import { describe, expect, it } from 'vitest'
 import { metricDefinitions, MetricsPage } from '../../src/telemetry/metrics.js'
 import { createTestDatabase, type TestDatabase } from '../support/database.js'
 import { type HttpReceiver, startHttpReceiver } from '../support/http-receiver.js'
+import { startSwitchProxy } from '../support/switch-proxy.js'
 import { eventually, waitFor } from '../support/wait-for.js'
 import { cli, configDirectory, errorOf, type RunningCli, startCli } from './cli-fixture.js'
 
@@ -42,6 +43,45 @@ function events(text: string): Record<string, unknown>[] {
 }
 
 describe('waybill dispatch', () => {
+  it('waits for a database that is away when it starts, unready meanwhile; one pass fails at once', async () => {
+    const at = await stage()
+    const server = new URL(at.database.url)
+    const proxy = await startSwitchProxy(1)
+    const url = new URL(server)
+    url.host = `127.0.0.1:${proxy.port}`
+    const options = { ...at.options, env: { WAYBILL_DATABASE_URL: url.href } }
+    const once = await cli(['dispatch', '--once', '--json'], options)
+    expect([once.code, errorOf(once).code]).toEqual([1, 'WAYBILL_DATABASE_UNREACHABLE'])
+
+    const run = startCli(['dispatch', '--json', '--health-port', '0', '--health-host', '127.0.0.1'], options)
+    await waitFor(() => run.stdout().includes('"event":"health"'))
+    const { port } = events(run.stdout())[0] as { port: number }
+    const probe = async (path: string): Promise<number> => (await fetch(`http://127.0.0.1:${port}${path}`)).status
+    expect([await probe('/readyz'), await probe('/healthz')]).toEqual([503, 200])
+    await waitFor(() => run.stderr().includes('the database is away'))
+    proxy.switchTo(Number(server.port))
+    await waitFor(() => run.stdout().includes('"event":"dispatching"'), { timeoutMs: 20_000 })
+    await waitFor(async () => (await probe('/readyz')) === 200)
+    run.stop()
+    expect((await run.result).code).toBe(0)
+  })
+
+  it('stops while it waits, and does not wait for what no waiting mends', async () => {
+    const at = await stage()
+    const nowhere = {
+      ...at.options,
+      env: { WAYBILL_DATABASE_URL: 'postgres://postgres@127.0.0.1:1/x' },
+    }
+    const run = startCli(['dispatch', '--json'], nowhere)
+    await waitFor(() => run.stderr().includes('the database is away'))
+    run.stop()
+    expect(await run.result).toMatchObject({ code: 0, stdout: '{"event":"stopped","delivered":0}\n' })
+    const url = new URL(at.database.url)
+    url.pathname = '/there-is-no-such-database'
+    const refused = await cli(['dispatch', '--json'], { ...at.options, env: { WAYBILL_DATABASE_URL: url.href } })
+    expect([refused.code, errorOf(refused).code]).toEqual([1, 'WAYBILL_DATABASE_UNREACHABLE'])
+  })
+
   it('delivers until it is told to stop, and gives its lanes back', async () => {
     const at = await stage()
     const id = await publishOrder(at, { n: 1 })

@@ -190,13 +190,9 @@ describe("an application's code that throws, returns or gives what nobody expect
         const queue = new Queue({ topics: { 'order.created': schema } })
         await expect(queue.publish('order.created', 1, { tx: database().pool as never })).rejects.toThrow()
         await expect(
-          new Queue({ pool: database().pool, topics: { 'order.created': schema } }).publish(
-            'order.created',
-            1,
-            {
-              tx: null,
-            },
-          ),
+          new Queue({ pool: database().pool, topics: { 'order.created': schema } }).publish('order.created', 1, {
+            tx: null,
+          }),
         ).rejects.toThrow(/topics\["order\.created"\]: its validate gave .*; it must give \{ value \}/s)
       }
     }

@@ -360,7 +360,7 @@ create function waybill.is_topic(topic text) returns boolean language sql immuta
   select length(topic) <= 255 and topic ~ '^[A-Za-z0-9_-]+([.][A-Za-z0-9_-]+)*$'
 $$;
 create function waybill.is_key(key text) returns boolean language sql immutable as $$
-  select key is null or (key <> '' and octet_length(key) <= 1024 and key !~ E'[\\x01-\\x1f\\x7f]')
+  select key is null or (key <> '' and octet_length(key) <= 1024 and key !~ E'[\\x01-\\x1f\\x7f-\\x9f]')
 $$;
 -- Limits of publish. Constants, which cost nothing where they are asked, and which only the owner can replace: set_limits.
 create function waybill.max_payload_bytes() returns int language sql immutable as $$ select 1048576 $$;

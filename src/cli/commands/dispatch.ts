@@ -19,6 +19,9 @@ export const register = defineCommand({
     'destinations that are down, and for retries. Both exit with 1 when anything stays undelivered: retrying, held,',
     'dead, or behind a lane that is paused. Messages for later that are not due do not count.',
     '',
+    'A database that is away when it starts is waited for, and /readyz answers 503 meanwhile; with --once and',
+    '--until-empty that is an error at once.',
+    '',
     'Logs are lines of JSON on standard error.',
   ].join('\n'),
   options: {
@@ -42,7 +45,7 @@ export const register = defineCommand({
     const ends = once || untilEmpty
     if (timeout !== undefined && !ends) throw usageError('--timeout goes with --once or --until-empty')
     const config = await ctx.loadConfig()
-    const { createDispatcher, createLogger, DispatchCounters, startHealthServer } =
+    const { createDispatcher, createLogger, DispatchCounters, startHealthServer, waitForDatabase } =
       await import('../../app/dispatching.js')
     if (config.destinations.length === 0)
       throw new WaybillError(
@@ -50,7 +53,7 @@ export const register = defineCommand({
         'destinations: none is configured, so there is nothing to deliver to',
       )
     // tells an unreachable database and a missing schema in words, before anything starts
-    await ctx.schema()
+    if (ends) await ctx.schema()
     const logger = createLogger({ level: config.log.level, destination: ctx.io.stderr })
     const counters = new DispatchCounters()
     const service = createDispatcher(config, { logger, hooks: counters.hooks, environment: ctx.io.env })
@@ -63,6 +66,10 @@ export const register = defineCommand({
       const server = await startHealthServer({ ...health, port: healthPort, host: healthHost })
       ctx.onEnd(() => server.close())
       ctx.out.item({ event: 'health', url: server.url, port: server.port }, `health on ${server.url}`)
+    }
+    if (!ends && !(await waitForDatabase(ctx.schema, { logger, signal: ctx.io.signal }))) {
+      ctx.out.item({ event: 'stopped', delivered: 0 }, 'stopped before the database was there')
+      return 0
     }
     const deployed = await service.start()
     started = true

@@ -29,7 +29,7 @@ export const register = defineCommand({
     '  lag     sequence numbers between the lane and the tip of the log: an upper',
     '          bound of what it has to deliver',
     '  behind  age of the first message behind its cursor, of any topic; a lane that',
-    '          wants little stores where it stands once a minute, so up to a minute',
+    '          wants little stores where it stands every 5 s, so up to 5 s',
     '          means nothing',
     '  rate    deliveries a second over the last minute',
     '  keys    keys whose later messages wait (held) behind one that failed',

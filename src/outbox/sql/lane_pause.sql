@@ -1,7 +1,7 @@
 -- Writes down that a lane paused, or that it goes on. Once for each change, not for each probe. A lane that closes goes
 -- on closing.
 --   $1 int  lane, $2 bigint  epoch, $3 uuid  holder: the fence
---   $4 text  kind: outage, throttled, misconfigured, parked_limit, sequence; null: active again
+--   $4 text  kind: outage, throttled, misconfigured, parked_limit, standby; null: active again
 --   $5 text  reason
 update waybill.lanes l
    set state = case when l.state = 'closing' then 'closing' when $4::text is null then 'active' else 'paused' end,
