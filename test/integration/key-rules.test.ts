@@ -27,7 +27,7 @@ describe.each(['pg18', 'pg15'] as const)('a key on %s', (server) => {
         () => false,
       )
       const { rows } = await database().pool.query<{ good: boolean }>('select waybill.is_key($1) as good', [key])
-      const read = flawOf({ topic: 't', key, headers: {} }) === undefined
+      const read = flawOf({ topic: 't', key, headers: {}, large: false }) === undefined
       expect([key, published, rows[0]?.good, read]).toEqual([key, good, good, good])
     }
   })
