@@ -113,7 +113,8 @@ describe('waybill dispatch', () => {
     const lacking = { env: { WAYBILL_DATABASE_URL: empty.url } }
     expect(await failure([], lacking)).toEqual({ exit: 1, code: 'WAYBILL_SCHEMA_MISSING' })
     const absent = { env: { WAYBILL_DATABASE_URL: 'postgres://u:p@127.0.0.1:1/x' } }
-    expect(await failure([], absent)).toEqual({ exit: 1, code: 'WAYBILL_DATABASE_UNREACHABLE' })
+    // one that stays waits for it
+    expect(await failure(['--once'], absent)).toEqual({ exit: 1, code: 'WAYBILL_DATABASE_UNREACHABLE' })
     expect(await failure(['--once', '--until-empty'], {})).toEqual({ exit: 2, code: 'WAYBILL_USAGE' })
     expect(await failure(['--timeout', '1s'], {})).toEqual({ exit: 2, code: 'WAYBILL_USAGE' })
     expect(await failure(['--health-port', '70000'], {})).toEqual({ exit: 2, code: 'WAYBILL_USAGE' })

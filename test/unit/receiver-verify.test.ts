@@ -229,7 +229,7 @@ describe('secrets that are none', () => {
     ['nothing', [], 'secrets', /is empty/],
     ['an unset variable', undefined, 'secrets', /not undefined; is the environment variable set/],
     ['empty text', ['ok', ''], 'secrets.1', /must not be empty/],
-    ['whsec_ and a line end', 'whsec_c2VjcmV0\n', 'secrets', /has 9 characters: look for spaces and line ends/],
+    ['whsec_ and a space within', 'whsec_c2Vj cmV0', 'secrets', /has 9 characters: look for spaces and line ends/],
     ['whsec_ alone', 'whsec_', 'secrets', /has 0 characters/],
     ['a public key that is short', 'whpk_c2hvcnQ=', 'secrets', /base64 of 32 bytes.*has 8 characters/],
     ['a private key', privateKey, 'secrets', /only the sender needs; give its public key/],
