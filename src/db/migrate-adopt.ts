@@ -60,6 +60,11 @@ async function requireObjects(client: pg.ClientBase, files: readonly MigrationFi
 
 /** The rows that migrations write, where a table has none. What is unknown of the server a dispatcher finds out. */
 const rowsSql: readonly string[] = [
+  `insert into waybill.locks (name)
+   select n.name from unnest('{stage,jobs,partitions,sequence,roles,rebase,inbox}'::text[]) n(name)
+    where n.name <> 'inbox' and to_regclass('waybill.maintenance') is not null
+       or n.name in ('inbox', 'partitions', 'roles') and to_regclass('waybill.inbox_settings') is not null
+   on conflict do nothing`,
   `do $$ begin
      if to_regclass('waybill.maintenance') is not null then
        insert into waybill.maintenance default values on conflict do nothing;

@@ -15,7 +15,7 @@ export function isAlreadyThere(sqlstate: string): boolean {
 /** Of these migrations, those that the history lacks though the first table that each makes is there. */
 export async function withoutHistory(client: pg.ClientBase, missing: readonly MigrationFile[]): Promise<string[]> {
   const firsts = missing.flatMap((file) => {
-    const [made] = objectsOf(file).filter(({ kind, name }) => kind === 'table' && name !== 'migrations')
+    const [made] = objectsOf(file).filter(({ kind, shared }) => kind === 'table' && !shared)
     return made ? [{ file: file.name, table: made.name }] : []
   })
   const { rows } = await client.query<{ file: string }>(
@@ -30,14 +30,20 @@ export async function withoutHistory(client: pg.ClientBase, missing: readonly Mi
 export interface MadeObject {
   readonly kind: 'table' | 'view' | 'sequence' | 'function'
   readonly name: string
+  /** Made unless it is there: other migrations make it too. */
+  readonly shared: boolean
 }
 
 const create =
-  /^create\s+(?:or\s+replace\s+)?(?:unlogged\s+)?(table|view|sequence|function)\s+(?:if\s+not\s+exists\s+)?waybill\.(\w+)(\s+partition\s+of)?/gim
+  /^create\s+(?:or\s+replace\s+)?(?:unlogged\s+)?(table|view|sequence|function)\s+(if\s+not\s+exists\s+)?waybill\.(\w+)(\s+partition\s+of)?/gim
 
 /** What a file makes. Not its partitions: maintenance makes and drops them. */
 export function objectsOf(file: MigrationFile): MadeObject[] {
   return [...file.sql.matchAll(create)]
-    .filter(([, , , partition]) => partition === undefined)
-    .map(([, kind = '', name = '']) => ({ kind: kind.toLowerCase() as MadeObject['kind'], name }))
+    .filter(([, , , , partition]) => partition === undefined)
+    .map(([, kind = '', shared, name = '']) => ({
+      kind: kind.toLowerCase() as MadeObject['kind'],
+      name,
+      shared: shared !== undefined,
+    }))
 }

@@ -79,6 +79,7 @@ async function observing(client: pg.ClientBase, role: string): Promise<string[]>
     `alter default privileges in schema waybill revoke select on tables from ${role}`,
     `revoke select on all tables in schema waybill from ${role}`,
     ...grants,
+    ...(await execute(client, role, looking)),
   ]
 }
 

@@ -52,6 +52,8 @@ export class LaneCommits {
   #mark: LowWater | undefined
   #committedAt: number
   #busy = false
+  /** It waits for the group's next commit. */
+  #asked = false
   #told: number
   /** Messages delivered since the lane began. */
   delivered: number
@@ -80,7 +82,7 @@ export class LaneCommits {
 
   /** Nothing is being written, and nothing waits to be. */
   get idle(): boolean {
-    return !this.#busy && (this.#quiet || this.#givenUp)
+    return !this.#busy && !this.#asked && (this.#quiet || this.#givenUp)
   }
 
   /** Moves the low-water mark as far as what is settled allows. */
@@ -101,11 +103,13 @@ export class LaneCommits {
     if (!this.#canCommit) return
     const { clock, group, many } = this.#o
     if (this.#quiet && !last && clock.monotonic() - this.#committedAt < quietCommitMs) return
+    this.#asked = true
     group.ask(this, last || this.delivered - this.#told >= many)
   }
 
   /** The group's commit begins. */
   join(): Joined | undefined {
+    this.#asked = false
     this.advance()
     if (!this.#canCommit) return undefined
     this.#busy = true
@@ -133,6 +137,7 @@ export class LaneCommits {
   /** The lane ends: nothing more is committed but what is under way. */
   end(): void {
     this.#over = true
+    this.#asked = false
     this.#o.group.leave(this)
   }
 
