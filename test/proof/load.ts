@@ -162,7 +162,8 @@ export class Load {
       this.rolledBack.add(id)
       if (note) this.notes.set(id, note)
       await client.query('insert into proof_ledger (id, key, version) values ($1, $2, $3)', [id, key ?? id, version])
-      if (this.#o.random() < rollbacks) {
+      // each ending has to occur, also where few are drawn
+      if (this.#o.random() < rollbacks && !ends) {
         await client.query('rollback')
       } else {
         this.rolledBack.delete(id)
