@@ -7,6 +7,8 @@ export interface Configuration {
   readonly wants: Readonly<Record<string, readonly string[]>>
   /** What differs from the proof's usual delivery options, by destination. */
   readonly options?: Readonly<Record<string, DeliveryOptions>>
+  /** Attempts of each job, where they are not the usual ones. */
+  readonly jobMaxAttempts?: number
   /** By which name a webhook is reached, by destination; otherwise by its address. */
   readonly hosts?: Readonly<Record<string, string>>
 }

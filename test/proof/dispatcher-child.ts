@@ -19,7 +19,7 @@ const patience = {
   backoff: { base: '50ms', cap: '1s' },
   probe: { base: '100ms', cap: '1s' },
 }
-const { wants, options = {}, hosts = {}, generation } = settings.configuration
+const { wants, options = {}, hosts = {}, generation, jobMaxAttempts } = settings.configuration
 const optionsOf = (name: string): DeliveryOptions => ({ ...patience, ...options[name] })
 const routes: Record<string, string[]> = {}
 for (const [name, patterns] of Object.entries(wants)) {
@@ -55,7 +55,7 @@ async function tellMemory(ask: number): Promise<void> {
 
 function destination(name: string): DestinationConfig {
   const delivery = optionsOf(name)
-  if (name === 'work') return jobs({ ...delivery, queue: 'proof' })
+  if (name === 'work') return jobs({ ...delivery, queue: 'proof', jobMaxAttempts })
   if (name === 'bus') {
     const { amqpUrl: url, queue: key } = settings
     return rabbitmq({ ...delivery, url, exchange: '', routingKey: key, confirmTimeout: '3s', heartbeat: '2s' })

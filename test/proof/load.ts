@@ -6,6 +6,7 @@ import { Queue } from '../../src/queue-facade/queue.js'
 import { ArrivalLog } from './arrival-log.js'
 import { badKeys, badMark, type BadKind, badKinds } from './bad-messages.js'
 import type { Deployments, Note } from './configurations.js'
+import { type Ending, endings } from './poison-jobs/endings.js'
 import { eachRow } from './rows.js'
 
 /** How the application differs from the usual one. */
@@ -14,6 +15,8 @@ export interface Manner {
   readonly topics?: readonly string[]
   /** Some messages are such that receivers refuse them. */
   readonly bad?: boolean
+  /** The jobs of some messages end the process of their worker. */
+  readonly poison?: boolean
   /** Statements of a transaction are sent side by side, some transactions fail and are tried again at once. */
   readonly parallel?: boolean
 }
@@ -35,6 +38,8 @@ interface Message {
   readonly key: string | null
   /** What makes receivers refuse it. */
   readonly bad: BadKind | undefined
+  /** How its job ends a worker. */
+  readonly ends?: Ending | undefined
 }
 
 const schema = `create table if not exists proof_counters (key text primary key, version int not null);
@@ -46,6 +51,8 @@ const schema = `create table if not exists proof_counters (key text primary key,
 const rollbacks = 0.08
 const unkeyed = 0.2
 const bad = 0.07
+/** Each ending in turn, once in so many messages. */
+const poisonEvery = 50
 /** So many bad ones in a row, after every so many messages. */
 const burst = { length: 50, every: 600, first: 100 }
 /** Of parallel transactions, which publish so many messages. */
@@ -146,16 +153,17 @@ export class Load {
     let broken = true
     try {
       await client.query('begin')
-      const { topic, key, bad } = this.#draw()
+      const { topic, key, bad, ends } = this.#draw()
       const version = key === null ? 1 : await count(client, key)
       const note = await this.#look(client, topic)
-      const payload = { key, version, ...(bad && { bad: badMark(bad) }) }
+      const payload = { key, version, ...(bad && { bad: badMark(bad) }), ...(ends && { ends }) }
       const id = await this.#queue.publish(topic, payload, { tx: client, key })
       this.published++
       this.rolledBack.add(id)
       if (note) this.notes.set(id, note)
       await client.query('insert into proof_ledger (id, key, version) values ($1, $2, $3)', [id, key ?? id, version])
-      if (this.#o.random() < rollbacks) {
+      // each ending has to occur, also where few are drawn
+      if (this.#o.random() < rollbacks && !ends) {
         await client.query('rollback')
       } else {
         this.rolledBack.delete(id)
@@ -224,7 +232,9 @@ export class Load {
       const key = badKeys + (random() < 0.2 ? Math.floor(random() * 10) : 10 + n)
       return { topic, key, bad: badKinds[Math.floor(random() * badKinds.length)] }
     }
-    return { topic, key: random() < unkeyed ? null : `key-${Math.floor(random() * keys)}`, bad: undefined }
+    const poison = manner?.poison === true && n % poisonEvery === poisonEvery / 2
+    const ends = poison ? endings[Math.floor(n / poisonEvery) % endings.length] : undefined
+    return { topic, key: random() < unkeyed ? null : `key-${Math.floor(random() * keys)}`, bad: undefined, ends }
   }
 
   /** Which configuration the database shows; READ COMMITTED, so what is deployed later is not seen. */

@@ -2,6 +2,7 @@ import { Deployments, firstConfiguration } from './configurations.js'
 import { type Fault, type Scene, leaseMs } from './faults/fault.js'
 import { Fleet } from './fleet.js'
 import { Load, type Manner } from './load.js'
+import { Workers } from './poison-jobs/workers.js'
 import type { Stage } from './stage.js'
 
 export const shards = 2
@@ -51,8 +52,10 @@ export async function openScene(stage: Stage, options: SceneOptions): Promise<Op
     },
     { spared: options.spared ?? 0 },
   )
+  const workers = new Workers(set.url, leaseMs)
   const close = async (): Promise<void> => {
     await fleet.stop()
+    await workers.stop()
     await load.stop()
     await load.end()
     set.nameServer.close()
@@ -65,5 +68,5 @@ export async function openScene(stage: Stage, options: SceneOptions): Promise<Op
     await close()
     throw error
   }
-  return { scene: { stage, set, fleet, deployments, random: options.random }, load, close }
+  return { scene: { stage, set, fleet, deployments, workers, random: options.random }, load, close }
 }

@@ -4,6 +4,7 @@ import { withClient } from '../../support/with-client.js'
 import type { Configuration, Deployments } from '../configurations.js'
 import type { Fleet } from '../fleet.js'
 import type { Load, Manner } from '../load.js'
+import type { Workers } from '../poison-jobs/workers.js'
 import type { Need, Stage, StageSet } from '../stage.js'
 
 /** Of the lanes of the proof. */
@@ -16,6 +17,8 @@ export interface Scene {
   readonly set: StageSet
   readonly fleet: Fleet
   readonly deployments: Deployments
+  /** Of the job queue; only where a fault starts them. */
+  readonly workers: Workers
   readonly random: () => number
 }
 

@@ -3,6 +3,7 @@ import { databaseFaults } from './database.js'
 import { deploymentFaults } from './deployments.js'
 import { dispatcherFaults } from './dispatchers.js'
 import type { Fault } from './fault.js'
+import { jobFaults } from './jobs.js'
 import { moves } from './moves.js'
 import { nameFaults } from './names.js'
 import { readFaults } from './reads.js'
@@ -17,6 +18,7 @@ export const faults: readonly Fault[] = [
   ...receiverFaults,
   ...nameFaults,
   ...applicationFaults,
+  ...jobFaults,
 ]
 
 /** What strikes together when all is asked for. */
