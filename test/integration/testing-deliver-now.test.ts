@@ -155,24 +155,6 @@ describe.each(['pg18', 'pg15'] as const)('deliverNow on %s', (server) => {
     expect(payloadsOf(done.crm.delivered)).toEqual(numbers)
   })
 
-  it('takes turns with a call beside it', async () => {
-    const { pool } = await own()
-    const queue = queueOf({ pool })
-    await queue.publish('order.created', 1, { tx: null })
-    let beside: Promise<{ crm: FakeDeliveries }> | undefined
-    const waits = `select from pg_locks where locktype = 'advisory' and not granted
-      and database = (select oid from pg_database where datname = current_database())`
-    const crm = async ({ payload }: DeliveredMessage): Promise<void> => {
-      if (payload !== 1) return
-      beside = deliverNow({ pool, destinations: { crm: () => undefined } })
-      await waitFor(async () => (await pool.query(waits)).rowCount === 1)
-      await queue.publish('order.created', 2, { tx: null })
-    }
-    const first = await deliverNow({ pool, destinations: { crm }, timeout: '2m' })
-    expect([payloadsOf(first.crm.delivered), first.crm.failed]).toEqual([[1, 2], []])
-    expect(await beside).toEqual({ crm: nothing })
-  })
-
   it('refuses a database with real destinations, and changes nothing in it', async () => {
     const { pool } = await own()
     await pool.query(
