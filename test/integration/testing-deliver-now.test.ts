@@ -3,7 +3,6 @@ import { describe, expect, it, onTestFinished } from 'vitest'
 import { Queue } from '../../src/index.js'
 import { deliverNow, type DeliveredMessage, type FakeDeliveries } from '../../src/testing/index.js'
 import { createTestDatabase, useDatabase, type TestDatabase } from '../support/database.js'
-import { waitFor } from '../support/wait-for.js'
 
 const payloadsOf = (messages: readonly { readonly payload: unknown }[]): unknown[] =>
   messages.map(({ payload }) => payload)

@@ -17,7 +17,7 @@ function poolOf(url: string, max: number): pg.Pool {
 }
 
 /** A call whose fake holds its turn until it is let go. */
-async function holdTurn(pool: pg.Pool): Promise<{ letGo(): void; done: Promise<{ crm: FakeDeliveries }> }> {
+async function holdTurn(pool: pg.Pool): Promise<{ letGo: () => void; done: Promise<{ crm: FakeDeliveries }> }> {
   await new Queue({ pool }).publish('order.created', 1, { tx: null })
   let letGo = (): void => undefined
   let isHeld = false
