@@ -19,7 +19,7 @@ export interface UnansweredStatement {
 
 /** A client or a pool of `pg`. */
 interface PgQueryable {
-  query(query: PgQuery): PromiseLike<{ readonly rows: readonly unknown[] }>
+  query(query: PgQuery): PromiseLike<{ readonly rows: readonly unknown[]; readonly rowCount?: number | null }>
 }
 
 export interface PgQuery {
@@ -32,8 +32,17 @@ export interface PgQuery {
 export async function runWithPg(pg: PgQueryable, statement: Statement, prepared: boolean): Promise<readonly unknown[]> {
   const { unanswered } = statement
   const { name, text, values } = unanswered ?? statement
-  const { rows } = await pg.query(prepared ? { name, text, values } : { text, values })
-  return unanswered?.rows ?? rows
+  const { rows, rowCount } = await pg.query(prepared ? { name, text, values } : { text, values })
+  if (unanswered === undefined) return rows
+  if (rowCount === 0) throw keptOut()
+  return unanswered.rows
+}
+
+/** The error for an insert that inserted nothing, with the words and the SQLSTATE of `waybill.publish`. */
+export function keptOut(): Error {
+  const error = new Error('a trigger or a rule on waybill.messages keeps the message out')
+  const hint = 'Waybill puts none there: drop it, or let it leave the row as it is'
+  return Object.assign(error, { code: '22023', hint })
 }
 
 /** Runs a statement where it belongs, and gives its rows as objects. */

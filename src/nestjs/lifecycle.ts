@@ -20,9 +20,11 @@ export interface LifecycleParts {
 }
 
 /**
- * Starts and stops what one `WaybillModule` runs. Started when every module has been initialised. The worker stops first,
- * while what its handlers use is still there; the dispatcher and the queue when the last request has been answered, so that
- * what it published can leave.
+ * Starts and stops what one `WaybillModule` runs. Started when every module has been initialised. The worker stops in
+ * `onModuleDestroy`, the dispatcher and the queue when the last request has been answered, so that what it published can
+ * leave. No hook of Nest comes before `onModuleDestroy`, whose order is Nest's: what handlers use is still there while they
+ * drain if it closes in `onApplicationShutdown`, or in a module that Nest closes after this one. Nor does Nest say when a
+ * module that starts after this one fails: until the application is closed, what started here runs on.
  */
 export class WaybillLifecycle implements OnApplicationBootstrap, OnModuleDestroy, OnApplicationShutdown {
   readonly #parts: LifecycleParts

@@ -1,17 +1,18 @@
 import type pg from 'pg'
 import { systemClock } from '../core/clock.js'
-import { WaybillError } from '../core/errors.js'
 import { version } from '../core/version.js'
 import { assertRowsSeen } from '../db/hidden-tables.js'
-import { createPool } from '../db/pool.js'
+import { createPool, endPool } from '../db/pool.js'
 import { Dispatcher } from '../dispatcher/dispatcher.js'
 import { countRetried } from '../outbox/inspect/pending.js'
 import { silentLogger } from '../telemetry/logger.js'
+import { startLimit, tookTooLong } from './call-limit.js'
 import { checkDeliverOptions, type CheckedDeliverOptions, type DeliverNowOptions } from './deliver-options.js'
 import { FakeAdapter, type DeliveredMessage, type FailedAttempt } from './fake-adapter.js'
-import { deployFakes, dropParked, oneAtATime, readParked, refuseRealDestinations } from './fake-destinations.js'
+import { deployFakes, dropParked, readParked, refuseRealDestinations } from './fake-destinations.js'
 import type { LoggedMessage } from './message.js'
 import { dueUntil, stageUntil } from './scheduled-due.js'
+import { inTurn } from './turns.js'
 
 /** What one call did at one destination. */
 export interface FakeDeliveries {
@@ -39,37 +40,54 @@ export async function deliverNow<Name extends string>(
   options: DeliverNowOptions<Name>,
 ): Promise<Readonly<Record<Name, FakeDeliveries>>> {
   const checked = checkDeliverOptions(options)
-  const { database } = checked
+  const { database, fakes, timeoutMs } = checked
+  const adapters: Adapters = new Map(fakes.map(({ name, deliver: fake }) => [name, new FakeAdapter(fake)]))
+  const limit = startLimit(timeoutMs)
+  const { signal } = limit
   const pool = 'pool' in database ? database.pool : createPool({ ...database, max: 6 })
+  let waitedFor: string | undefined
+  const turn = { pool, limit, waits: (what: string | undefined) => void (waitedFor = what) }
   try {
-    return (await oneAtATime(pool, () => deliver(pool, checked))) as Record<Name, FakeDeliveries>
+    const place = 'pool' in database ? database.pool : database.connectionString
+    const work = (): Promise<Record<string, FakeDeliveries>> => deliver(pool, { options: checked, adapters, signal })
+    return (await inTurn(place, turn, work)) as Record<Name, FakeDeliveries>
+  } catch (error) {
+    throw signal.aborted ? tookTooLong(timeoutMs, waitedFor ?? underWay(adapters), error) : error
   } finally {
-    if (!('pool' in database)) await pool.end()
+    limit.clear()
+    if (!('pool' in database)) await endPool(pool)
   }
 }
 
 type Adapters = ReadonlyMap<string, FakeAdapter>
 
-async function deliver(pool: pg.Pool, options: CheckedDeliverOptions): Promise<Record<string, FakeDeliveries>> {
-  const { fakes, now, timeoutMs } = options
+interface Work {
+  readonly options: CheckedDeliverOptions
+  readonly adapters: Adapters
+  readonly signal: AbortSignal
+}
+
+async function deliver(pool: pg.Pool, { options, adapters, signal }: Work): Promise<Record<string, FakeDeliveries>> {
+  const { fakes, now } = options
   const names = fakes.map(({ name }) => name)
   await assertRowsSeen(pool)
   await refuseRealDestinations(pool, names)
   const until = await dueUntil(pool, now)
+  // here and below: another call may have the turn, when an answer came after all
+  signal.throwIfAborted()
   // of a call that was killed
   await dropParked(pool)
+  signal.throwIfAborted()
   const generation = await deployFakes(pool, fakes)
-  const adapters: Adapters = new Map(fakes.map(({ name, deliver: fake }) => [name, new FakeAdapter(fake)]))
+  signal.throwIfAborted()
   const dispatcher = makeDispatcher(pool, generation, adapters, options)
-  const signal = AbortSignal.timeout(timeoutMs)
   try {
     await dispatcher.start()
     await untilNothingMoves(pool, { dispatcher, adapters, until, signal })
-  } catch (error) {
-    throw signal.aborted ? tookTooLong(timeoutMs, adapters, error) : error
   } finally {
     await dispatcher.stop(signal.aborted ? { drainMs: 0 } : {})
   }
+  signal.throwIfAborted()
   const parked = await readParked(pool, names)
   await dropParked(pool)
   const left = (name: string, state: string): LoggedMessage[] =>
@@ -132,10 +150,10 @@ function makeDispatcher(
   })
 }
 
-function tookTooLong(timeoutMs: number, adapters: Adapters, cause: unknown): WaybillError {
+/** What a call that took too long was at. */
+function underWay(adapters: Adapters): string {
   const waiting = [...adapters].flatMap(([name, { underWay }]) =>
     underWay ? [`${name} has not answered for ${underWay.topic} ${underWay.id} (attempt ${underWay.attempt})`] : [],
   )
-  const what = waiting.length > 0 ? waiting.join('; ') : 'messages kept coming, or the database was slow'
-  return new WaybillError('WAYBILL_TESTING_TIMEOUT', `deliverNow: not done within ${timeoutMs} ms: ${what}`, { cause })
+  return waiting.length > 0 ? waiting.join('; ') : 'messages kept coming, or the database was slow'
 }

@@ -8,25 +8,6 @@ import type { LoggedMessage } from './message.js'
 /** A fake as it is written down. */
 export type FakeRow = Pick<DeployedDestination, 'name' | 'order' | 'onDead' | 'patterns'>
 
-/**
- * One call at a time in a database, held by an open transaction: it ends with its session, and goes through a pooler.
- * Lanes of a call that was killed are free for the next one, since nobody else can hold them.
- */
-export async function oneAtATime<T>(pool: pg.Pool, work: () => Promise<T>): Promise<T> {
-  const client = await pool.connect()
-  let broken = true
-  try {
-    await client.query('begin isolation level read committed')
-    await client.query('select pg_advisory_xact_lock(7718266, 99)')
-    const result = await work()
-    await client.query('rollback')
-    broken = false
-    return result
-  } finally {
-    client.release(broken)
-  }
-}
-
 /** Throws `WAYBILL_TESTING_REFUSED` where there is a destination that is no fake: it would be taken out of service. */
 export async function refuseRealDestinations(pool: pg.Pool, names: readonly string[]): Promise<void> {
   const { rows } = await pool.query<{ name: string; kind: string }>(

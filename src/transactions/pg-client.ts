@@ -3,7 +3,9 @@ import { isObject } from './kind.js'
 
 /** A client of `pg`, of any version 8; the native one too, where a member is not said to be of the JavaScript one. */
 export interface PgClient {
-  readonly query: (query: PgQuery) => PromiseLike<{ readonly rows: readonly unknown[] }>
+  readonly query: (
+    query: PgQuery,
+  ) => PromiseLike<{ readonly rows: readonly unknown[]; readonly rowCount?: number | null }>
   /** pg 8.21 and later: the status of the last ReadyForQuery; null before the first. */
   getTransactionStatus?(): string | null
   /** False while a statement is under way; of the JavaScript client. */

@@ -22,7 +22,7 @@ vi.stubEnv('DATABASE_URL', database.url)
 afterAll(() => vi.unstubAllEnvs())
 
 it('the code of the page compiles, as Nest sets the compiler up', () => {
-  expect(Object.keys(files)).toHaveLength(7)
+  expect(Object.keys(files)).toHaveLength(8)
   const paths = {
     waybill: ['./src/index.ts'],
     'waybill/config': ['./src/config/index.ts'],

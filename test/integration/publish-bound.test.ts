@@ -151,22 +151,6 @@ describe.each([
   })
 })
 
-it('a trigger that keeps the message out is heard of', async () => {
-  await database().pool.query(
-    `create function swallow() returns trigger language plpgsql as $$ begin return null; end $$;
-     create trigger swallow before insert on waybill.messages for each row when (new.topic = 'swallowed')
-       execute function swallow()`,
-  )
-  await withClient(database(), async (client) => {
-    await client.query('begin')
-    await expect(queue.publish('swallowed', 1, { tx: client })).rejects.toThrow(/trigger or a rule/)
-    await queue.publish('not.swallowed', 1, { tx: client })
-    await client.query('commit')
-  })
-  await database().pool.query('drop trigger swallow on waybill.messages')
-  expect(await payloads('not.swallowed')).toEqual(['1'])
-})
-
 describe('the handle of a savepoint that was rolled back is refused, the outer one is not', () => {
   /** Publishes with the inner handle, rolls it back, tries the inner again, and then the outer one. */
   async function attempt(

@@ -3,7 +3,6 @@ import { describe, expect, it, onTestFinished } from 'vitest'
 import { Queue } from '../../src/index.js'
 import { deliverNow, type DeliveredMessage, type FakeDeliveries } from '../../src/testing/index.js'
 import { createTestDatabase, useDatabase, type TestDatabase } from '../support/database.js'
-import { waitFor } from '../support/wait-for.js'
 
 const payloadsOf = (messages: readonly { readonly payload: unknown }[]): unknown[] =>
   messages.map(({ payload }) => payload)
@@ -153,24 +152,6 @@ describe.each(['pg18', 'pg15'] as const)('deliverNow on %s', (server) => {
     const done = await deliverNow({ pool, destinations: { crm } })
     expect(done.crm.failed).toEqual([])
     expect(payloadsOf(done.crm.delivered)).toEqual(numbers)
-  })
-
-  it('takes turns with a call beside it', async () => {
-    const { pool } = await own()
-    const queue = queueOf({ pool })
-    await queue.publish('order.created', 1, { tx: null })
-    let beside: Promise<{ crm: FakeDeliveries }> | undefined
-    const waits = `select from pg_locks where locktype = 'advisory' and not granted
-      and database = (select oid from pg_database where datname = current_database())`
-    const crm = async ({ payload }: DeliveredMessage): Promise<void> => {
-      if (payload !== 1) return
-      beside = deliverNow({ pool, destinations: { crm: () => undefined } })
-      await waitFor(async () => (await pool.query(waits)).rowCount === 1)
-      await queue.publish('order.created', 2, { tx: null })
-    }
-    const first = await deliverNow({ pool, destinations: { crm }, timeout: '2m' })
-    expect([payloadsOf(first.crm.delivered), first.crm.failed]).toEqual([[1, 2], []])
-    expect(await beside).toEqual({ crm: nothing })
   })
 
   it('refuses a database with real destinations, and changes nothing in it', async () => {

@@ -238,6 +238,7 @@ const functions: Readonly<Record<string, readonly [string, Values, PlanBounds?] 
   is_guarded: 'touches no table',
   is_key: 'touches no table',
   is_topic: 'touches no table',
+  refuse_kept_out: 'touches no table',
   job_ack: [
     `select * from waybill.job_ack(array[$1::uuid], array[$1::uuid], '{complete}', '{0}', '{null}', '{null}')`,
     (p) => [p.job],

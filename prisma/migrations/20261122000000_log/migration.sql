@@ -574,6 +574,17 @@ alter table waybill.messages alter column xid set default
         and pg_sequence_last_value('waybill.asleep') <= pg_sequence_last_value('waybill.awake')
        then pg_current_xact_id() else waybill.wake_dispatchers() end;
 
+-- Raises 22023 for a message that was inserted and is not there: a trigger or a rule, which are none of ours, kept it out.
+create function waybill.refuse_kept_out(p_table text) returns uuid
+language plpgsql volatile
+as $$
+begin
+  raise exception using errcode = '22023',
+    message = format('waybill.publish: a trigger or a rule on %s keeps the message out', p_table),
+    hint = 'Waybill puts none there: drop it, or let it leave the row as it is';
+end
+$$;
+
 -- Publishes in the caller's transaction. Any language; EXECUTE is all that it takes.
 --   topic         what the message is about: order.created
 --   payload       JSON, kept byte for byte; at most 1 MiB (waybill.set_limits)
@@ -612,7 +623,7 @@ begin
       and waybill.is_topic(topic) and waybill.is_key(key)
       and octet_length(payload::text) <= waybill.max_payload_bytes()) is true then
     insert into waybill.messages (id, topic, key, payload) values (id, topic, key, payload);
-    return id;
+    return case when found then id else waybill.refuse_kept_out('waybill.messages') end;
   end if;
   if waybill.check_message(topic, payload, key, headers, destinations) is null then end if;
   if waybill.check_times(run_at, dedupe_key, dedupe_window) is null then end if;
@@ -634,10 +645,12 @@ begin
   if run_at > clock_timestamp() then
     insert into waybill.scheduled (id, run_at, topic, key, payload, headers, destinations)
     values (id, run_at, topic, key, payload, headers, destinations);
+    if not found then return waybill.refuse_kept_out('waybill.scheduled'); end if;
     perform waybill.wake_dispatchers();
   else
     insert into waybill.messages (id, topic, key, payload, headers, destinations)
     values (id, topic, key, payload, headers, destinations);
+    if not found then return waybill.refuse_kept_out('waybill.messages'); end if;
   end if;
   return id;
 end
@@ -668,6 +681,7 @@ declare
   result uuid[] := ids;
   skip boolean[] := array_fill(false, array[n]);
   later boolean[] := array_fill(false, array[n]);
+  inserted int;
   now_at constant timestamptz := clock_timestamp();
   targets json;
   named text[];
@@ -721,7 +735,11 @@ begin
          m(id, topic, key, payload, headers, destinations, run_at, skipped, later, i)
    where not m.skipped and m.later
    order by m.i;
-  if found then perform waybill.wake_dispatchers(); end if;
+  get diagnostics inserted = row_count;
+  if inserted < (select count(*) from unnest(skip, later) m(skipped, later) where not m.skipped and m.later) then
+    return array[waybill.refuse_kept_out('waybill.scheduled')];
+  end if;
+  if inserted > 0 then perform waybill.wake_dispatchers(); end if;
   insert into waybill.messages (id, topic, key, payload, headers, destinations)
   select m.id, m.topic, m.key, m.payload, m.headers,
          case when m.destinations is null then null else array(select json_array_elements_text(m.destinations)) end
@@ -729,6 +747,10 @@ begin
          m(id, topic, key, payload, headers, destinations, skipped, later, i)
    where not m.skipped and not m.later
    order by m.i;
+  get diagnostics inserted = row_count;
+  if inserted < (select count(*) from unnest(skip, later) m(skipped, later) where not m.skipped and not m.later) then
+    return array[waybill.refuse_kept_out('waybill.messages')];
+  end if;
   return result;
 end
 $$;
