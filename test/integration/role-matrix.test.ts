@@ -100,7 +100,8 @@ describe.each(['pg18', 'pg15'] as const)('every role and every table and functio
     expect(of('publisher').sort()).toEqual(['cancel', 'publish', 'publish_many', 'wake_dispatchers'])
     expect(of('consumer').sort()).toEqual(['inbox_claim', 'inbox_forget', 'inbox_maintain'])
     // what the views over the log call
-    for (const kind of ['observer', 'reader'] as const) expect(of(kind).sort()).toEqual(['first_pending', 'lane_figures'])
+    for (const kind of ['observer', 'reader'] as const)
+      expect(of(kind).sort()).toEqual(['first_pending', 'lane_figures'])
     expect(of('dispatcher')).toHaveLength(rows.length)
     await expect(clients.dispatcher.query('select waybill.set_limits(1)')).rejects.toMatchObject(denied)
   })
