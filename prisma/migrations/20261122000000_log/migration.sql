@@ -424,7 +424,7 @@ begin
         hint = 'Put it into the payload, or raise the limit, as the owner: select waybill.set_limits(header_bytes => …).';
     end if;
     -- an escape of U+0000, which is behind an even number of backslashes: text can't hold it
-    if headers::text ~ '(^|[^\\])(\\\\)*\\u0000' then
+    if headers::text ~ E'(^|[^\\\\])(\\\\\\\\)*\\\\u0000' then
       raise exception using errcode = '22023', message = 'waybill.publish: headers have U+0000', hint = 'Remove or encode it.';
     end if;
     if (select count(*) from json_object_keys(headers)) > 128 then

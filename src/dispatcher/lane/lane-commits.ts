@@ -214,7 +214,10 @@ export class LaneCommits {
     const { rows, done } = buffer.take()
     const newDelta = mark !== undefined && mark.delta !== this.#position.delta
     const { n } = this.#position
-    const position = mark ? { n: n + 1, delta: mark.delta, after: mark.after, delivered: this.delivered } : null
+    // a parked delivery that gets through moves no cursor, and is counted all the same
+    const counted = this.delivered === this.#told ? undefined : this.#position
+    const at = mark ?? counted
+    const position = at ? { n: n + 1, delta: at.delta, after: at.after, delivered: this.delivered } : null
     const { delivered } = this
     this.#mark = undefined
     this.progress = false
