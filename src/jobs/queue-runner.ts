@@ -88,11 +88,13 @@ export class QueueRunner {
     const { store, queue, heartbeat, handlers, logger } = this.#options
     const session = heartbeat.session
     const claim = session.claim(1)
-    this.#taken += 1
+    let taken = 0
     let begun = false
     try {
       const beginning = [null, null, null, null]
       const [job] = await store.fetch(session.id, claim, queue, 1, beginning, handlers.names, true)
+      // not before: a turn that found its only slot taken by a mere look waited for ever
+      this.#taken += taken = job ? 1 : 0
       const handler = job && handlers.find(job.name)
       if (!job || !handler) return false
       logger.warn({ queue, job: job.id, name: job.name }, 'workers ended while they ran this job: it runs alone')
@@ -103,7 +105,11 @@ export class QueueRunner {
       await this.#perform(job, handler, attempt, session, claim)
       return true
     } finally {
-      if (!begun) this.#free(session, claim, 1)
+      if (!begun) {
+        session.settle(claim, 1)
+        this.#taken -= taken
+        if (taken > 0) this.#wake.wake()
+      }
     }
   }
 
