@@ -41,6 +41,7 @@ it('the code in the pages on publishing, receiving and dispatching in process co
 }, 180_000)
 
 it('the SQL in docs/publishing.md publishes', async () => {
+  await database().pool.query('create table if not exists orders (id int primary key)')
   for (const sql of await blocksOf('publishing.md', 'sql')) await database().pool.query(sql)
   expect(await logged(database(), 'order.created')).toMatchObject([
     { key: 'o1', payload: '{"id":"o1"}', headers: '{"tenant":"acme"}' },

@@ -87,6 +87,9 @@ const anyDelivery: Values = () => [null, null, null, null, null, null]
 
 /** What each `.sql` file of src is asked. Asked for three lanes where it names one. */
 const files: Readonly<Record<string, readonly [Values, PlanBounds?]>> = {
+  'src/db/strangers.sql': [nothing],
+  'src/outbox/inspect/scheduled_overdue.sql': [() => [5000]],
+  'src/outbox/inspect/destination_remove.sql': [() => ['none']],
   'src/db/hidden_tables.sql': [() => [['messages', 'lanes']]],
   'src/db/sessions_at_work.sql': [() => [[1, 2], 1000]],
   'src/db/sessions_end.sql': [() => [[0]]],
@@ -149,7 +152,9 @@ const files: Readonly<Record<string, readonly [Values, PlanBounds?]>> = {
   'src/outbox/sql/lane_release.sql': [(_p, l) => [[l.id], l.dispatcher, [l.holder]]],
   'src/outbox/sql/lane_renew.sql': [(p, l) => [l.id, l.epoch, l.holder, p.nonce]],
   'src/outbox/sql/lane_rest.sql': [(_p, l) => [l.id, l.epoch, l.holder]],
-  'src/outbox/sql/message_load.sql': [(p) => [[p.message.seq], p.message.seq, p.message.seq, p.nonce]],
+  'src/outbox/sql/message_load.sql': [
+    (p) => [[p.message.seq], p.message.seq, p.message.seq, p.nonce, 8_388_608, 68_157_440],
+  ],
   'src/outbox/sql/message_page.sql': [
     (p, l) => [
       l.after,
@@ -236,6 +241,14 @@ const functions: Readonly<Record<string, readonly [string, Values, PlanBounds?] 
   inbox_forget: [`select waybill.inbox_forget('c', '17')`, nothing],
   inbox_maintain: ['select waybill.inbox_maintain(false)', nothing],
   is_guarded: 'touches no table',
+  check_times: 'touches no table',
+  is_time: 'touches no table',
+  time_in: 'touches no table',
+  max_header_bytes: 'touches no table',
+  set_limits: 'touches no table',
+  job_is_spent: 'touches no table',
+  incarnation_drawn: 'touches no table',
+  inbox_allows: [`select waybill.inbox_allows('c')`, nothing],
   is_key: 'touches no table',
   is_topic: 'touches no table',
   refuse_kept_out: 'touches no table',
@@ -265,13 +278,17 @@ const functions: Readonly<Record<string, readonly [string, Values, PlanBounds?] 
     { blocks: 20_000 },
   ],
   lane_command: ['select waybill.lane_command(array[$1::int])', (_p, lane) => [lane.id]],
-  lane_commit: [
-    `select waybill.lane_commit($1, $2, $3, $4, $5, $6, $7, 1, null,
-       '[{"seq":1,"id":"01976d2e-0000-7000-8000-0000000000aa","topic":"a","state":"retrying","attempt":1,"in":5}]',
-       '[{"seq":2,"id":"01976d2e-0000-7000-8000-0000000000aa","was":1,"state":"dead","attempt":2}]',
-       '[{"seq":3,"id":"01976d2e-0000-7000-8000-0000000000aa","was":1}]',
-       '[{"id":"01976d2e-0000-7000-8000-0000000000aa","seq":1,"attempt":1,"outcome":"retry"}]',
-       array['01976d2e-0000-7000-8000-0000000000aa'::uuid], '{1}', '{1}', '{1}', 'null')`,
+  lanes_commit: [
+    `select waybill.lanes_commit(false, array[$1::int], array[$2::bigint], array[$3::uuid], array[$4::uuid], array[$5::bigint],
+       array[$6::bigint], array[$7::bigint], '{1}', null,
+       jsonb_build_array('{"seq":1,"id":"01976d2e-0000-7000-8000-0000000000aa","topic":"a","state":"retrying","attempt":1,"in":5}'
+         || jsonb_build_object('lane', $1::int)),
+       jsonb_build_array('{"seq":2,"id":"01976d2e-0000-7000-8000-0000000000aa","was":1,"state":"dead","attempt":2}'
+         || jsonb_build_object('lane', $1::int)),
+       jsonb_build_array('{"seq":3,"id":"01976d2e-0000-7000-8000-0000000000aa","was":1}' || jsonb_build_object('lane', $1::int)),
+       jsonb_build_array('{"id":"01976d2e-0000-7000-8000-0000000000aa","seq":1,"attempt":1,"outcome":"retry"}'
+         || jsonb_build_object('lane', $1::int)),
+       array[$1::int], array['01976d2e-0000-7000-8000-0000000000aa'::uuid], '{1}', '{1}', '{1}', 'null')`,
     (p, l) => [l.id, l.epoch, l.holder, p.nonce, Number(l.n) + 1, l.delta, l.after],
   ],
   lane_figures: ['select * from waybill.lane_figures()', nothing, everyLane],
