@@ -1,5 +1,5 @@
 import { InputError, type Problem } from '../core/errors.js'
-import { looksLikeBase64Key } from '../core/webhook-keys.js'
+import { looksLikeBareBase64 } from '../core/webhook-keys.js'
 import { isTopicPattern } from '../core/topic-pattern.js'
 import { deliveryKeys, deliverySettings, type ResolvedDelivery } from './destinations/delivery.js'
 import { destinationKinds } from './destinations/registry.js'
@@ -102,7 +102,7 @@ function warningsOf(destinations: readonly ResolvedDestination[], routes: readon
   const unlikely = destinations.flatMap(({ name, settings }) => {
     const { secrets = [] } = settings as { readonly secrets?: readonly unknown[] }
     return secrets.flatMap((secret, i) =>
-      secret instanceof Secret && looksLikeBase64Key(secret.reveal())
+      secret instanceof Secret && looksLikeBareBase64(secret.reveal())
         ? [{ path: pathText(['destinations', name, 'options', 'secrets', i]), message: bareKey }]
         : [],
     )

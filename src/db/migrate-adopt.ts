@@ -1,9 +1,9 @@
 import type pg from 'pg'
 import { WaybillError } from '../core/errors.js'
-import { type MigrationFile, type MigrationSubject, readMigrations } from './migrate-files.js'
+import { isOfSubject, type MigrationFile, type MigrationSubject, readMigrations } from './migrate-files.js'
 import { appliedMigrations, pendingOf } from './migrate-history.js'
 import { tryTransactionLock } from './migrate-lock.js'
-import { objectsOf } from './migrate-untold.js'
+import { lockRowsOf, objectsOf } from './migrate-untold.js'
 import { beginSql } from './transaction.js'
 
 /**
@@ -23,7 +23,8 @@ export async function adoptSchema(client: pg.ClientBase, only?: MigrationSubject
     const files = readMigrations()
     const pending = pendingOf(files, (await appliedMigrations(client)) ?? new Map(), only)
     await requireObjects(client, pending)
-    for (const statement of rowsSql) await client.query(statement)
+    const rows = files.filter(({ name }) => isOfSubject(name, only)).flatMap(lockRowsOf)
+    for (const statement of [...rows, ...rowsSql]) await client.query(statement)
     await client.query(
       `insert into waybill.migrations (name, checksum) select * from unnest($1::text[], $2::text[])
        on conflict (name) do nothing`,
@@ -60,11 +61,6 @@ async function requireObjects(client: pg.ClientBase, files: readonly MigrationFi
 
 /** The rows that migrations write, where a table has none. What is unknown of the server a dispatcher finds out. */
 const rowsSql: readonly string[] = [
-  `insert into waybill.locks (name)
-   select n.name from unnest('{stage,jobs,partitions,sequence,roles,rebase,inbox}'::text[]) n(name)
-    where n.name <> 'inbox' and to_regclass('waybill.maintenance') is not null
-       or n.name in ('inbox', 'partitions', 'roles') and to_regclass('waybill.inbox_settings') is not null
-   on conflict do nothing`,
   `do $$ begin
      if to_regclass('waybill.maintenance') is not null then
        insert into waybill.maintenance default values on conflict do nothing;

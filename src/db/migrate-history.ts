@@ -5,8 +5,6 @@ import { version as packageVersion } from '../core/version.js'
 import { adoptRemedy, withoutHistory } from './migrate-untold.js'
 import { isOfSubject, readMigrations, type MigrationFile, type MigrationSubject } from './migrate-files.js'
 
-export { adoptRemedy }
-
 /** Names and checksums that the database has; a null checksum was written by the file itself (`prisma migrate deploy`). */
 export type AppliedMigrations = ReadonlyMap<string, string | null>
 

@@ -47,3 +47,8 @@ export function objectsOf(file: MigrationFile): MadeObject[] {
       shared: shared !== undefined,
     }))
 }
+
+/** The statements of a file that give waybill.locks its rows; each may run again. */
+export function lockRowsOf(file: MigrationFile): string[] {
+  return file.sql.match(/^insert into waybill\.locks [^;]*;/gm) ?? []
+}

@@ -3,7 +3,7 @@ import { whenAborted } from '../core/when-aborted.js'
 import { type Delta, type Tick, followingDelta, lowest } from '../outbox/delta.js'
 import type { LogReader, Page, PageFilter } from '../outbox/log-reader.js'
 import type { LogMessage } from '../outbox/message.js'
-import { shareOf } from '../outbox/page-shares.js'
+import { type Share, shareOf } from '../outbox/page-shares.js'
 import { isVisibleIn, parseSnapshot } from '../outbox/snapshot.js'
 import type { StandbyPause } from './standby-pause.js'
 import type { SharedTick, Ticker } from './ticker.js'
@@ -13,12 +13,6 @@ export interface StreamedPage {
   readonly after: number
   /** Only what the lane wants. */
   readonly messages: readonly LogMessage[]
-}
-
-/** The part of a destination's keys that a lane has. */
-export interface Share {
-  readonly shard: number
-  readonly shards: number
 }
 
 /** A log of which less than this part is the destination's is read with the filter in SQL. */

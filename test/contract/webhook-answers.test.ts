@@ -1,10 +1,10 @@
-import { once } from 'node:events'
-import { createServer, type Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { gzipSync } from 'node:zlib'
-import { afterEach, describe, expect, onTestFinished, test } from 'vitest'
+import { afterEach, describe, expect, test } from 'vitest'
 import type { Outcome } from '../../src/adapters/contract.js'
 import { startHttpReceiver } from '../support/http-receiver.js'
+import { tcpServer } from '../support/tcp-server.js'
 import { brief, closeAdapters, createWebhook, deliverOne, failureText } from './webhook-fixture.js'
 
 afterEach(closeAdapters)
@@ -18,13 +18,8 @@ interface RawServer {
 /** Answers each whole request with what `answer` writes. `number` counts requests, from 1. */
 async function rawServer(answer: (socket: Socket, number: number) => void): Promise<RawServer> {
   const requests: number[] = []
-  let connections = 0
-  const sockets = new Set<Socket>()
-  const server = createServer((socket) => {
-    const connection = ++connections
+  const url = await tcpServer((socket, index) => {
     let text = ''
-    sockets.add(socket)
-    socket.on('error', () => undefined)
     socket.on('data', (chunk) => {
       text += chunk.toString('latin1')
       for (;;) {
@@ -32,19 +27,12 @@ async function rawServer(answer: (socket: Socket, number: number) => void): Prom
         const end = head + 4 + Number(/content-length: (\d+)/i.exec(text)?.[1] ?? 0)
         if (head < 0 || text.length < end) return
         text = text.slice(end)
-        requests.push(connection)
+        requests.push(index + 1)
         answer(socket, requests.length)
       }
     })
-  }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  onTestFinished(() => {
-    for (const socket of sockets) socket.destroy()
-    server.close()
   })
-  const address = server.address()
-  if (typeof address !== 'object' || !address) throw new Error('no port')
-  return { url: `http://127.0.0.1:${address.port}/`, requests }
+  return { url: `${url}/`, requests }
 }
 
 const lines = (text: string): string => text.replaceAll('\n', '\r\n')

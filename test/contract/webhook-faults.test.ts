@@ -1,32 +1,13 @@
-import { createServer, type Socket } from 'node:net'
-import { once } from 'node:events'
+import type { Socket } from 'node:net'
 import { afterEach, describe, expect, onTestFinished, test } from 'vitest'
 import type { Outcome } from '../../src/adapters/contract.js'
 import { startHalfOpenProxy } from '../support/half-open-proxy.js'
 import { startHttpReceiver } from '../support/http-receiver.js'
+import { tcpServer } from '../support/tcp-server.js'
 import { eventually, waitFor } from '../support/wait-for.js'
 import { brief, closeAdapters, createWebhook, deliverOne, failureText, outbound } from './webhook-fixture.js'
 
 afterEach(closeAdapters)
-
-/** A TCP server that does what `onSocket` says; gives its URL. */
-async function tcpServer(onSocket: (socket: Socket, index: number) => void): Promise<string> {
-  let count = 0
-  const sockets = new Set<Socket>()
-  const server = createServer((socket) => {
-    sockets.add(socket)
-    socket.on('error', () => undefined)
-    onSocket(socket, count++)
-  }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  onTestFinished(() => {
-    for (const socket of sockets) socket.destroy()
-    server.close()
-  })
-  const address = server.address()
-  if (typeof address !== 'object' || !address) throw new Error('no port')
-  return `http://127.0.0.1:${address.port}`
-}
 
 const ok = 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok'
 

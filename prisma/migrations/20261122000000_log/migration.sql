@@ -10,8 +10,8 @@ create table if not exists waybill.migrations (
 );
 insert into waybill.migrations (name) values ('20261122000000_log') on conflict do nothing;
 
--- What one session at a time does: whoever does it has its row locked, until its transaction ends. Rows and not advisory
--- locks, which any login may take and keep: who can't write to this table can't lock its rows.
+-- One row for each task that one session does at a time: that session has the row locked until its transaction ends. Rows,
+-- not advisory locks: any login may take one of those and keep it; a row takes the right to write to this table.
 create table if not exists waybill.locks (
   name  text primary key
 );
@@ -502,8 +502,7 @@ begin
   while not waybill.is_guarded() loop
     mended := null;
     begin
-      -- Given back with this block, as the transaction may be long; and not waited for, so that nobody can be in a deadlock
-      -- with it.
+      -- The lock ends with this block, as the transaction may be long. It is not waited for: that could end in a deadlock.
       perform from waybill.locks k where k.name = 'sequence' for update skip locked;
       mine := found;
       found_right := waybill.is_guarded();

@@ -10,7 +10,7 @@ create table if not exists waybill.migrations (
 );
 insert into waybill.migrations (name) values ('20261122000500_inbox') on conflict do nothing;
 
--- What one session at a time does: whoever does it has its row locked. See the log's.
+-- One row for each task that one session does at a time, which has the row locked. See the migration of the log.
 create table if not exists waybill.locks (
   name  text primary key
 );
